@@ -1,0 +1,11 @@
+/** The public names of the package. */
+export { createApp, type App, type AppOptions } from './app.ts'
+export { claude, type ClaudeOptions } from './plugins/agents/claude.ts'
+export { shell } from './plugins/agents/shell.ts'
+export { tmux, type TmuxOptions } from './plugins/backends/tmux/tmux.ts'
+export { files } from './plugins/storage/files.ts'
+export { defineConfig, type BackendFactory, type BackendState, type Config, type Limits } from './runtime/config.ts'
+export { errorStatus, InstarError, type ErrorCode } from './runtime/error.ts'
+export { createRuntime, type Receipt, type Runtime, type RuntimeOptions } from './runtime/runtime.ts'
+export { openStore, type Store } from './runtime/store.ts'
+export type * from './runtime/types.ts'

@@ -1,0 +1,32 @@
+import { join } from 'node:path/posix'
+import type { Agent } from '../../runtime/types.ts'
+
+/** Above this a command line goes by file: the kernel takes at most 128 KiB for one argument. */
+export const longestArgument = 100_000
+
+/**
+ * Any command: the prompt is the command line, run with `sh -c`; `args` become its `$1`, `$2`, …. It is `running` from
+ * its start to its end: nothing tells when a program waits for input.
+ */
+export function shell(): Agent {
+  return {
+    plan({ prompt, args, env, cwd, size }, directory) {
+      const long = prompt.length > longestArgument
+      return {
+        argv: long ? ['sh', join(directory, 'prompt'), ...args] : ['sh', '-c', prompt, 'sh', ...args],
+        env,
+        cwd,
+        files: long ? { prompt } : {},
+        size,
+      }
+    },
+    read(sight) {
+      if (sight.type !== 'launched') return null
+      return { type: 'working', evidence: { source: 'process', rule: 'its launcher started the program', at: sight.at } }
+    },
+    type: (text) => [
+      { type: 'paste', text },
+      { type: 'key', key: 'Enter' },
+    ],
+  }
+}

@@ -1,0 +1,142 @@
+import { InstarError } from '../../../runtime/error.ts'
+import { Control } from './control.ts'
+import { versionNumber } from './protocol.ts'
+import { keeper } from './scripts.ts'
+
+/** The session that our control connection is attached to. Not a name a session of ours can have. */
+export const keeperName = '_keeper'
+
+/** tmux 3.1 has no `new-session -e`, no filters and no exit status hook that we could build on. */
+export const oldestVersion = 302
+
+/** How long a verb waits for a connection that is being made again. */
+const patienceMs = 1000
+const backoffMs = [20, 100, 300, 1000, 3000, 10_000]
+/** How often tmux before 3.6 is told to look for children whose SIGCHLD it missed. Only a launcher that was killed needs it. */
+const nudgeMs = 1000
+const historyLimit = 5000
+
+export interface Connection {
+  /** The connected client; waits up to a second for one. `backend_unavailable` when there is none. */
+  control(): Promise<Control>
+  /** The version of the server last connected to; null before the first. */
+  version(): { readonly name: string; readonly number: number } | null
+  close(): Promise<void>
+}
+
+export interface ConnectionOptions {
+  /** argv of the tmux client, up to and including its socket. */
+  readonly tmux: readonly [string, ...string[]]
+  readonly env: Record<string, string>
+  /** A session's program has ended, or sessions may have: look. */
+  readonly onBell: () => void
+  /** Connected, perhaps to another tmux server than before. */
+  readonly onConnected: () => void
+}
+
+/**
+ * Keeps one control connection alive, and with it the tmux server. Our connection is attached only to the keeper, so no
+ * agent's output can flood it, and it can hold up no agent.
+ */
+export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): Connection {
+  let closing = false
+  let version: ReturnType<Connection['version']> = null
+  let current: Promise<Control> = attempt(0)
+  current.catch(() => {})
+
+  async function attempt(failures: number): Promise<Control> {
+    let bell = '%output'
+    const control = new Control(
+      [
+        ...tmux,
+        '-f',
+        '/dev/null',
+        '-u',
+        '-C',
+        'new-session',
+        '-A',
+        '-s',
+        keeperName,
+        '-x',
+        '200',
+        '-y',
+        '5',
+        '--',
+        '/bin/sh',
+        '-c',
+        keeper,
+      ],
+      env,
+      (text) => {
+        if (text.startsWith(bell)) onBell()
+      },
+    )
+    const nudge = setInterval(() => void control.run(['send-keys', '-t', `=${keeperName}:`, 'Enter']).catch(() => {}), nudgeMs).unref()
+    void control.closed.then((cause) => {
+      clearInterval(nudge)
+      if (closing) return
+      const wait = backoffMs[Math.min(failures, backoffMs.length - 1)]!
+      current = new Promise((resolve, reject) => {
+        setTimeout(() => (closing ? reject(cause) : attempt(failures + 1).then(resolve, reject)), wait).unref()
+      })
+      current.catch(() => {})
+    })
+    try {
+      const [[facts = '']] = (await control.run(['display-message', '-p', '-t', `=${keeperName}:`, '#{version} #{pane_id}'])) as [string[]]
+      const [name = '', pane = ''] = facts.split(' ')
+      const number = versionNumber(name)
+      if (number < oldestVersion) {
+        throw new InstarError('backend_unavailable', `Cannot use tmux ${name}: 3.2 or newer is needed`, { version: name })
+      }
+      if (number >= 306) clearInterval(nudge)
+      await setUp(control, pane, number)
+      version = { name, number }
+      // What tmux types into the keeper comes back as its output; the line of a nudge does not hold the letter.
+      bell = `%output ${pane} x`
+    } catch (error) {
+      await control.close()
+      throw error
+    }
+    failures = 0
+    onConnected()
+    return control
+  }
+
+  return {
+    version: () => version,
+    control: () => {
+      if (closing) return Promise.reject(new InstarError('backend_unavailable', 'Cannot ask tmux: the server is stopping'))
+      return Promise.race([current, patience()])
+    },
+    async close() {
+      closing = true
+      const control = await current.catch(() => null)
+      await control?.close()
+    },
+  }
+}
+
+async function setUp(control: Control, pane: string, version: number): Promise<void> {
+  const options = [
+    ['-s', 'exit-empty', 'off'],
+    // Otherwise `show-messages` keeps the last commands, and with them prompts.
+    ['-s', 'message-limit', '0'],
+    ['-s', 'set-clipboard', 'off'],
+    ['-g', 'status', 'off'],
+    ['-g', 'remain-on-exit', 'on'],
+    // Otherwise "Pane is dead" scrolls the last screen by a line.
+    ...(version >= 303 ? [['-g', 'remain-on-exit-format', '']] : []),
+    ['-g', 'automatic-rename', 'off'],
+    ['-g', 'allow-rename', 'off'],
+    ['-g', 'update-environment', ''],
+    ['-g', 'default-terminal', 'tmux-256color'],
+    ['-g', 'history-limit', String(historyLimit)],
+    ['-g', 'default-shell', '/bin/sh'],
+  ]
+  await control.run(...options.map((option) => ['set-option', ...option]), ['set-hook', '-g', 'pane-died', `send-keys -t ${pane} -l x`])
+}
+
+async function patience(): Promise<never> {
+  await new Promise((resolve) => setTimeout(resolve, patienceMs).unref())
+  throw new InstarError('backend_unavailable', 'Cannot ask tmux: there is no connection to it now')
+}

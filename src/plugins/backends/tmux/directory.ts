@@ -1,0 +1,203 @@
+import { watch, type FSWatcher } from 'node:fs'
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import type { Command, Exit, Signal } from '../../../runtime/types.ts'
+import { hook } from './scripts.ts'
+import { shellQuote } from './protocol.ts'
+
+/**
+ * A session's directory (0700), the truth that outlives the server:
+ *
+ *   command         what launch.sh reads: environment, directory, arguments
+ *   signals.jsonl   appended by the launcher (started, exited) and by the agent's hooks
+ *   exit            the exit code; its modification time is when the program ended
+ *   launcher.err    what the shell itself had to say
+ *   output.log      the raw bytes of the terminal, from the first
+ *   screen.txt      the rendered screen with its history, after the end
+ *   hook.sh         what the agent's hooks run; and the agent's own files
+ */
+export interface SessionDirectory {
+  readonly path: string
+  create(command: Command): Promise<void>
+  /** Calls `tell` with every complete line after `cursor`, now and whenever one is added, until closed. Resolves after what is there was told. */
+  follow(cursor: number, tell: (entries: readonly Entry[]) => void): Promise<Follower>
+  /** How the program ended, as its launcher recorded it; null when there is no record. */
+  exit(): Promise<Exit | null>
+  saveScreen(text: string): Promise<void>
+  /** The screen that was saved; without one, the text of the log without its control sequences. */
+  screen(): Promise<string>
+  remove(): Promise<void>
+}
+
+/** One line of signals.jsonl; `cursor` is the offset after it, in bytes. */
+export type Entry = { readonly cursor: number } & (
+  | { readonly type: 'started'; readonly pid: number; readonly at: string }
+  | { readonly type: 'exited'; readonly exit: Exit }
+  | { readonly type: 'signal'; readonly signal: Signal }
+  | { readonly type: 'unreadable' }
+)
+
+export interface Follower {
+  close(): void
+}
+
+/** The last part of a log that is worth rendering without a terminal. */
+const logTailBytes = 256 * 1024
+
+export function sessionDirectory(base: string, id: string): SessionDirectory {
+  const path = join(base, id)
+  const file = (name: string) => join(path, name)
+  const signals = file('signals.jsonl')
+
+  async function exit(): Promise<Exit | null> {
+    const info = await stat(file('exit')).catch(gone(null))
+    const code = info && (await readFile(file('exit'), 'utf8')).trim()
+    if (!info || !code) return null
+    const words = await readFile(file('launcher.err'), 'utf8').catch(gone(''))
+    return { ...decode(Number(code), words), at: info.mtime.toISOString() }
+  }
+
+  async function entries(cursor: number): Promise<Entry[]> {
+    const { bytes, at } = await readFrom(signals, cursor)
+    const found: Entry[] = []
+    for (let begin = 0, end; (end = bytes.indexOf(10, begin)) >= 0; begin = end + 1) {
+      found.push({ ...(await entry(bytes.toString('utf8', begin, end), at)), cursor: cursor + end + 1 })
+    }
+    return found
+  }
+
+  async function entry(text: string, at: string): Promise<DistributiveOmit<Entry, 'cursor'>> {
+    try {
+      const json = JSON.parse(text) as Record<string, unknown>
+      if (json['launcher'] === 'started') return { type: 'started', pid: Number(json['pid']), at }
+      if (json['launcher'] === 'exited') return { type: 'exited', exit: (await exit()) ?? { ...decode(Number(json['code']), ''), at } }
+      if (typeof json['hook'] !== 'string') return { type: 'unreadable' }
+      const spilled = typeof json['file'] === 'string' && /^payload\.\d+$/.test(json['file']) ? json['file'] : null
+      const payload: unknown = spilled ? JSON.parse(await readFile(file(spilled), 'utf8')) : json['payload']
+      return { type: 'signal', signal: { event: json['hook'], payload, at } }
+    } catch {
+      return { type: 'unreadable' }
+    }
+  }
+
+  return {
+    path,
+    exit,
+    async create(command) {
+      await mkdir(path, { recursive: true, mode: 0o700 })
+      const all = { ...command.files, command: script(command), 'hook.sh': hook, 'signals.jsonl': '' }
+      await Promise.all(Object.entries(all).map(([name, text]) => writeFile(file(name), text, { mode: 0o600 })))
+    },
+    async follow(cursor, tell) {
+      let closed = false
+      let reading: Promise<void> | null = null
+      let again = false
+      const read = (): Promise<void> => {
+        again = true
+        reading ??= (async () => {
+          while (again && !closed) {
+            again = false
+            const found = await entries(cursor)
+            if (closed || found.length === 0) continue
+            cursor = found.at(-1)!.cursor
+            tell(found)
+          }
+        })().finally(() => (reading = null))
+        return reading
+      }
+      let watcher: FSWatcher | null = null
+      try {
+        watcher = watch(signals, { persistent: false }, () => void read().catch(() => {}))
+        watcher.on('error', () => {})
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      }
+      await read()
+      return {
+        close() {
+          closed = true
+          watcher?.close()
+        },
+      }
+    },
+    async saveScreen(text) {
+      await writeFile(file('screen.txt.tmp'), text, { mode: 0o600 })
+      await rename(file('screen.txt.tmp'), file('screen.txt'))
+    },
+    async screen() {
+      const saved = await readFile(file('screen.txt'), 'utf8').catch(gone(null))
+      if (saved !== null) return saved
+      const size = await stat(file('output.log')).then((info) => info.size, gone(0))
+      const { bytes } = await readFrom(file('output.log'), Math.max(0, size - logTailBytes))
+      return plain(bytes.toString('utf8'))
+    },
+    async remove() {
+      await rm(path, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The file that launch.sh reads. Values stand in no argument list and no environment but the program's own. */
+function script({ argv, env, cwd }: Command): string {
+  const exports = Object.entries(env).map(([name, value]) => `export ${name}=${shellQuote(value)}\n`)
+  return `${exports.join('')}instar_cwd=${shellQuote(cwd)}\nset -- ${argv.map(shellQuote).join(' ')}\n`
+}
+
+/** A shell's `$?` as an exit: above 128 it is a signal if the shell said that something was killed, or is silent about that signal by custom. */
+function decode(code: number, words: string): Omit<Exit, 'at'> {
+  const signal = signalName(code - 128)
+  const silent = signal === 'SIGINT' || signal === 'SIGPIPE'
+  if (signal && (silent || words.trim() !== '')) return { code: null, signal, reason: null }
+  const said = words
+    .trim()
+    .split('\n')
+    .at(-1)
+    ?.replace(/^(?:instar: |.*?launch\.sh: (?:(?:line )?\d+: )?)/, '')
+  return { code, signal: null, reason: (code === 126 || code === 127) && said ? `could not start: ${said}` : null }
+}
+
+export const signalName = (number: number): string | null =>
+  Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? null
+
+/** A file's bytes from an offset, and when it was last written. A file that is gone has none. */
+async function readFrom(path: string, offset: number): Promise<{ bytes: Buffer; at: string }> {
+  const handle = await open(path, 'r').catch(gone(null))
+  if (!handle) return { bytes: Buffer.alloc(0), at: new Date(0).toISOString() }
+  try {
+    const info = await handle.stat()
+    const bytes = Buffer.alloc(Math.max(0, info.size - offset))
+    let filled = 0
+    while (filled < bytes.length) {
+      const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, offset + filled)
+      if (bytesRead === 0) break
+      filled += bytesRead
+    }
+    return { bytes: bytes.subarray(0, filled), at: info.mtime.toISOString() }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** A terminal's bytes as text, for when nothing has rendered them: control sequences out, the last of overwritten lines. */
+function plain(raw: string): string {
+  return (
+    raw
+      // eslint-disable-next-line no-control-regex
+      .replace(/\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])/g, '')
+      .split('\n')
+      .map((text) => text.replace(/\r+$/, '').split('\r').at(-1)!)
+      .join('\n')
+      // eslint-disable-next-line no-control-regex
+      .replace(/[\x00-\x08\x0b-\x1f\x7f]/g, '')
+  )
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
+
+const gone =
+  <T>(value: T) =>
+  (error: NodeJS.ErrnoException): T => {
+    if (error.code === 'ENOENT') return value
+    throw error
+  }

@@ -1,0 +1,85 @@
+import { execa } from 'execa'
+
+interface Process {
+  readonly pid: number
+  readonly parent: number
+  readonly group: number
+  readonly tty: string
+}
+
+/** When a program that was asked to end is asked how. Interactive shells ignore SIGTERM and heed SIGHUP. */
+const hangupAfterMs = 1000
+const lookAgainMs = 20
+/** When, and how often, a process that stays is looked at with ps: one that has ended and that nobody collects still answers to kill(2). */
+const psAfterMs = 30
+const psEveryMs = 250
+
+/**
+ * Every process that `root` started, as far as it can still be told: its descendants, and what shares their process
+ * groups or their terminal. Without `root` itself.
+ */
+export async function descendants(root: number): Promise<number[]> {
+  const all = await list()
+  const first = all.find((each) => each.pid === root)
+  if (!first) return []
+  const found = new Map([[root, first]])
+  for (let grew = true; grew;) {
+    grew = false
+    const groups = new Set([...found.values()].map((each) => each.group))
+    for (const each of all) {
+      const belongs = found.has(each.parent) || groups.has(each.group) || (each.tty === first.tty && /\d/.test(each.tty))
+      if (belongs && !found.has(each.pid)) {
+        found.set(each.pid, each)
+        grew = true
+      }
+    }
+  }
+  found.delete(root)
+  return [...found.keys()]
+}
+
+/** Ends processes: SIGTERM, then SIGHUP, then after `graceMs` SIGKILL. Resolves when all are gone. */
+export async function terminate(pids: readonly number[], graceMs: number): Promise<void> {
+  const began = Date.now()
+  const steps = [
+    { signal: 'SIGTERM', at: 0 },
+    { signal: 'SIGHUP', at: Math.min(hangupAfterMs, graceMs) },
+    { signal: 'SIGKILL', at: graceMs },
+  ] as const
+  let left = pids.filter(isAlive)
+  let lookAt = began + psAfterMs
+  for (let step = 0; left.length > 0; left = left.filter(isAlive)) {
+    while (step < steps.length && Date.now() - began >= steps[step]!.at) {
+      for (const pid of left) signal(pid, steps[step]!.signal)
+      step++
+    }
+    // A killed process can stay for as long as a device holds it; nothing more can be done about it.
+    if (Date.now() - began > graceMs + 5000) return
+    await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
+    if (Date.now() < lookAt) continue
+    lookAt = Date.now() + psEveryMs
+    const present = new Set((await list()).map((each) => each.pid))
+    left = left.filter((pid) => present.has(pid))
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  return signal(pid, 0)
+}
+
+function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+  try {
+    return process.kill(pid, name)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
+/** Zombies are left out: they have ended. */
+async function list(): Promise<Process[]> {
+  const { stdout } = await execa('ps', ['-A', '-o', 'pid=,ppid=,pgid=,tty=,stat='], { timeout: 10_000 })
+  return stdout.split('\n').flatMap((row) => {
+    const [pid, parent, group, tty = '?', state = ''] = row.trim().split(/\s+/)
+    return state.startsWith('Z') ? [] : [{ pid: Number(pid), parent: Number(parent), group: Number(group), tty }]
+  })
+}

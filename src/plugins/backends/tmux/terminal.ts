@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto'
+import type { Keystroke } from '../../../runtime/types.ts'
+import type { Control } from './control.ts'
+import { unvis } from './protocol.ts'
+
+const visibleTimeoutMs = 2000
+const lookAgainMs = 15
+
+/** A connected client and the version of its server, such as 303. */
+export interface Client {
+  readonly control: Control
+  readonly version: number
+}
+
+/**
+ * The last `lines` lines of a pane's history and its whole screen, without trailing blank lines.
+ *
+ * `capture-pane -p` on a control connection leaks its whole text in tmux 3.2-3.5, so the text goes through a buffer.
+ */
+export async function screenOf({ control, version }: Client, pane: string, lines: number): Promise<string[]> {
+  const buffer = `instar-${randomBytes(6).toString('hex')}`
+  const [, text] = await Promise.all([
+    control.run(['capture-pane', '-b', buffer, '-S', lines === 0 ? '0' : `-${lines}`, '-t', pane]),
+    control.read(['show-buffer', '-b', buffer]),
+    control.run(['delete-buffer', '-b', buffer]),
+  ])
+  return trimEnd(version < 304 ? text.map(unvis) : text)
+}
+
+export function trimEnd(lines: readonly string[]): string[] {
+  return lines.slice(0, lines.findLastIndex((text) => text.trim() !== '') + 1)
+}
+
+/** Types into a pane. Resolves to false when its program is gone. */
+export async function press(client: Client, pane: string, stroke: Keystroke): Promise<boolean> {
+  switch (stroke.type) {
+    case 'paste': {
+      const buffer = `instar-${randomBytes(6).toString('hex')}`
+      return whileAlive(client, pane, `paste-buffer -d -p -b ${buffer} -t ${pane}`, [
+        'set-buffer',
+        '-b',
+        buffer,
+        '--',
+        typeable(stroke.text),
+      ])
+    }
+    case 'visible':
+      await waitVisible(client, pane, stroke.text)
+      return true
+    case 'key':
+      // A person who has scrolled back is in copy mode, which would take the key.
+      return whileAlive(client, pane, `send-keys -t ${pane} ${stroke.key}`, [
+        'if-shell',
+        '-F',
+        '-t',
+        pane,
+        '#{pane_in_mode}',
+        `send-keys -t ${pane} -X cancel`,
+      ])
+  }
+}
+
+/** Pasting into a dead pane ends the whole tmux server (seen with 3.3a), so tmux itself looks first, in the same turn. */
+async function whileAlive({ control }: Client, pane: string, command: string, before: readonly string[]): Promise<boolean> {
+  const answers = await control.run(before, ['if-shell', '-F', '-t', pane, '#{pane_dead}', 'display-message -p dead', command])
+  return answers.at(-1)?.[0] !== 'dead'
+}
+
+/** An Enter that a busy program reads together with a paste counts as part of it: wait until the end of the paste shows. */
+async function waitVisible(client: Client, pane: string, text: string): Promise<void> {
+  const tail = squeeze(text).slice(-12)
+  for (const began = Date.now(); Date.now() - began < visibleTimeoutMs;) {
+    const screen = squeeze((await screenOf(client, pane, 0)).join(''))
+    if (screen.includes(tail) || /\[Pasted/i.test(screen)) return
+    await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
+  }
+}
+
+const squeeze = (text: string): string => text.replace(/\s+/g, '')
+
+/** A text without what a terminal would act on: it could leave the bracketed paste, or press a key. */
+function typeable(text: string): string {
+  return text.replace(/\r\n?/g, '\n').replace(/[\x00-\x08\x0b-\x1f\x7f\u0080-\u009f]/g, '')
+}

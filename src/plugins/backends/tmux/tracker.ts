@@ -1,0 +1,228 @@
+import { InstarError } from '../../../runtime/error.ts'
+import type { Exit, Report, Sight } from '../../../runtime/types.ts'
+import { keeperName } from './connection.ts'
+import { signalName, type Entry, type Follower, type SessionDirectory } from './directory.ts'
+import { descendants, isAlive, terminate } from './processes.ts'
+import { screenOf, type Client } from './terminal.ts'
+
+/**
+ * What becomes of sessions: listens to their files, looks at their panes when the bell rings, and reports the end of
+ * each once, after its last screen is safe.
+ *
+ *   signals.jsonl ── started, hooks ──▶ report
+ *                 └─ exited ─┐
+ *   bell ─▶ scan ── dead ────┼─▶ reap: how it ended ▸ tmux has read everything ▸ screen.txt ▸ kill-session ▸ report
+ *                └─ gone ────┘
+ */
+export interface Tracker {
+  get(id: string): Tracked | undefined
+  /** `placed` resolves when its pane is set; until then its end is not looked into. */
+  add(session: Pick<Tracked, 'id' | 'name' | 'cursor' | 'directory' | 'placed'>): Tracked
+  /** Begins to report what the session's files say. */
+  follow(session: Tracked): Promise<void>
+  /** Looks at all panes. Calls while one is under way become one more. */
+  scan(): Promise<void>
+  rows(): Promise<Row[]>
+  /** The session's pane; null when it has none any more. */
+  paneOf(session: Tracked): Promise<string | null>
+  drop(session: Tracked): void
+  close(): void
+}
+
+export interface Tracked {
+  readonly id: string
+  readonly name: string
+  readonly directory: SessionDirectory
+  readonly placed: Promise<void>
+  cursor: number
+  follower: Follower | null
+  /** The launcher's pid; null while unknown. */
+  pid: number | null
+  /** Null: it has none. Undefined: nobody has looked yet. */
+  pane: string | null | undefined
+  /** Set while its end is looked into. */
+  reaping: Promise<void> | null
+  /** Resolves when something was reported, or it was dropped. */
+  readonly begun: Promise<void>
+  readonly begin: () => void
+  /** Resolves when it is dropped, after its end was reported. */
+  readonly ended: Promise<void>
+  readonly end: () => void
+}
+
+export interface Row {
+  readonly id: string
+  readonly pane: string
+  readonly pid: number
+  readonly dead: boolean
+  readonly status: string
+  readonly signal: string
+}
+
+/** tmux reads a terminal once per turn of its event loop, and a terminal holds at most 12 KB unread: so many turns read everything. */
+const drainTurns = 64
+/** A dead pane without a status gets one when tmux next looks for its children; 3.2 never tells a signal. */
+const statusTimeoutMs = 2500
+const lookAgainMs = 15
+/** All that tmux keeps: its history limit and a screen. */
+const everything = 10_000
+
+export function createTracker(client: () => Promise<Client>, tell: (report: Report) => void): Tracker {
+  const tracked = new Map<string, Tracked>()
+  let scanning: Promise<void> | null = null
+  let scanAgain = false
+
+  async function rows(): Promise<Row[]> {
+    const fields = ['@instar_id', 'pane_id', 'pane_pid', 'pane_dead', 'pane_dead_status', 'pane_dead_signal']
+    const format = fields.map((field) => `#{${field}}`).join('\t')
+    const [lines] = await (await client()).control.run(['list-panes', '-a', '-f', '#{@instar_id}', '-F', format])
+    return lines!.map((text) => {
+      const [id = '', pane = '', pid, dead, status = '', signal = ''] = text.split('\t')
+      return { id, pane, pid: Number(pid), dead: dead === '1', status, signal }
+    })
+  }
+
+  function scan(): Promise<void> {
+    scanAgain = true
+    scanning ??= look().finally(() => (scanning = null))
+    return scanning
+  }
+
+  async function look(): Promise<void> {
+    while (scanAgain) {
+      scanAgain = false
+      const awaited = [...tracked.values()].filter((session) => session.pane !== null)
+      const seen = new Map((await rows()).map((row) => [row.id, row]))
+      for (const session of awaited) {
+        const row = seen.get(session.id)
+        session.pane = row?.pane ?? null
+        session.pid = row?.pid ?? session.pid
+        if (!row || row.dead) reap(session, row ?? null)
+      }
+    }
+  }
+
+  async function paneOf(session: Tracked): Promise<string | null> {
+    if (session.pane === undefined) await scan()
+    return session.pane ?? null
+  }
+
+  function hear(session: Tracked, entries: readonly Entry[]): void {
+    const sights: Sight[] = []
+    for (const entry of entries) {
+      if (entry.type === 'exited') {
+        reap(session, null, entry.exit)
+        break
+      }
+      session.cursor = entry.cursor
+      if (entry.type === 'started') {
+        session.pid = entry.pid
+        sights.push({ type: 'launched', at: entry.at })
+      }
+      if (entry.type === 'signal') sights.push({ type: 'signal', signal: entry.signal })
+    }
+    if (sights.length === 0) return
+    tell({ id: session.id, cursor: session.cursor, sights })
+    session.begin()
+  }
+
+  /** Reports the end of a session, once. When the connection breaks on the way, the scan after the next one comes here again. */
+  function reap(session: Tracked, row: Row | null, recorded: Exit | null = null): void {
+    session.reaping ??= (async () => {
+      await session.placed
+      const exit = recorded ?? (await howItEnded(session, row))
+      await saveLastScreen(session)
+      tell({ id: session.id, cursor: session.cursor, sights: [{ type: 'exited', exit }] })
+      drop(session)
+    })().catch(() => {
+      session.reaping = null
+      // Nobody else will look: a session without a pane is not awaited by a scan.
+      session.pane = undefined
+    })
+  }
+
+  async function howItEnded(session: Tracked, row: Row | null): Promise<Exit> {
+    const recorded = await session.directory.exit()
+    if (recorded) return recorded
+    const at = new Date().toISOString()
+    if (!row) {
+      // No terminal and no record yet. When its tmux server was killed, the launcher still writes one.
+      if (session.pid !== null && isAlive(session.pid)) await terminate([...(await descendants(session.pid)), session.pid], 1000)
+      return (await session.directory.exit()) ?? { code: null, signal: null, reason: 'its terminal is gone and it left no exit record', at }
+    }
+    for (const began = Date.now(); row.status === '' && row.signal === '' && Date.now() - began < statusTimeoutMs;) {
+      await (await client()).control.run(['send-keys', '-t', `=${keeperName}:`, 'Enter'])
+      await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
+      row = (await rows()).find((each) => each.id === session.id) ?? row
+    }
+    const late = await session.directory.exit()
+    if (late) return late
+    const signal = row.signal === '' ? null : signalName(Number(row.signal))
+    return { code: signal || row.status === '' ? null : Number(row.status), signal, reason: 'its launcher was killed', at }
+  }
+
+  /** The launcher has closed the terminal, or is dead: wait until tmux has read all of it, keep the screen, end the tmux session. */
+  async function saveLastScreen(session: Tracked): Promise<void> {
+    const pane = await paneOf(session)
+    if (pane === null) return
+    const { control, version } = await client()
+    for (let turn = 0; turn < drainTurns; turn++) {
+      const [lines] = await control.run(['display-message', '-p', '-t', pane, '#{pane_dead}'])
+      if (lines?.[0] === '1') break
+    }
+    const screen = await screenOf({ control, version }, pane, everything)
+    // A full disk loses the last screen; it must not keep the end from being told.
+    await session.directory.saveScreen(screen.join('\n')).catch(() => {})
+    session.pane = null
+    await control.run(['kill-session', '-t', pane])
+  }
+
+  function drop(session: Tracked): void {
+    session.follower?.close()
+    if (tracked.get(session.id) === session) tracked.delete(session.id)
+    session.begin()
+    session.end()
+  }
+
+  return {
+    get: (id) => tracked.get(id),
+    add(given) {
+      const begun = deferred()
+      const ended = deferred()
+      const session: Tracked = {
+        ...given,
+        follower: null,
+        pid: null,
+        pane: null,
+        reaping: null,
+        begun: begun.promise,
+        begin: begun.resolve,
+        ended: ended.promise,
+        end: ended.resolve,
+      }
+      tracked.set(session.id, session)
+      return session
+    },
+    async follow(session) {
+      session.follower = await session.directory.follow(session.cursor, (entries) => hear(session, entries))
+      if (tracked.get(session.id) !== session) session.follower.close()
+    },
+    scan,
+    rows,
+    paneOf,
+    drop,
+    close() {
+      for (const session of tracked.values()) session.follower?.close()
+      tracked.clear()
+    },
+  }
+}
+
+export function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve = () => {}
+  const promise = new Promise<void>((done) => (resolve = done))
+  return { promise, resolve }
+}
+
+export const hasEnded = (name: string): InstarError =>
+  new InstarError('session_ended', `Cannot send to session "${name}": its program has ended`)

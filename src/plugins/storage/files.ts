@@ -1,0 +1,92 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { defineDriver } from 'unstorage'
+
+const suffix = '.json'
+const temporary = '.tmp'
+
+/**
+ * An unstorage driver that keeps each item in a file (0600) below `base` (0700) and never shows half of one: a value
+ * is written to a temporary file, flushed to the disk and renamed. A crash leaves the old value or the new one, and
+ * perhaps a temporary file, which the next start sweeps away.
+ *
+ * Two writes of one key at the same time both succeed and either may win: the caller orders them. The rename itself is
+ * not flushed, so a power cut may bring back the value before; a killed process may not.
+ */
+export const files = defineDriver<{ base: string }>(({ base }) => {
+  const ready = sweep(base)
+  const file = (key: string) => join(base, ...key.split(':').map(encodeURIComponent)) + suffix
+
+  async function write(key: string, value: string | Uint8Array): Promise<void> {
+    await ready
+    const target = file(key)
+    const draft = `${target}.${randomUUID()}${temporary}`
+    const handle = await open(draft, 'wx', 0o600).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error
+      await mkdir(dirname(target), { recursive: true, mode: 0o700 })
+      return open(draft, 'wx', 0o600)
+    })
+    try {
+      await handle.writeFile(value)
+      await handle.datasync()
+      await handle.close()
+      await rename(draft, target)
+    } catch (error) {
+      await handle.close().catch(() => {})
+      await rm(draft, { force: true })
+      throw error
+    }
+  }
+
+  async function read(key: string): Promise<Buffer | null> {
+    await ready
+    return readFile(file(key)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return null
+      throw error
+    })
+  }
+
+  return {
+    name: 'instar-files',
+    options: { base },
+    async hasItem(key) {
+      return (await read(key)) !== null
+    },
+    async getItem(key) {
+      return (await read(key))?.toString('utf8') ?? null
+    },
+    getItemRaw: read,
+    setItem: write,
+    setItemRaw: write,
+    async removeItem(key) {
+      await ready
+      await rm(file(key), { force: true })
+    },
+    async getKeys() {
+      await ready
+      return (await walk(base))
+        .filter((name) => name.endsWith(suffix))
+        .map((name) => name.slice(0, -suffix.length).split('/').map(decodeURIComponent).join(':'))
+    },
+    async clear() {
+      await ready
+      await rm(base, { recursive: true, force: true })
+    },
+  }
+})
+
+/** Removes what a crash left half-written. */
+async function sweep(base: string): Promise<void> {
+  await mkdir(base, { recursive: true, mode: 0o700 })
+  const names = await walk(base)
+  await Promise.all(names.filter((name) => name.endsWith(temporary)).map((name) => rm(join(base, name), { force: true })))
+}
+
+/** Every file below `base`, with `/` between the parts. */
+async function walk(base: string): Promise<string[]> {
+  const entries = await readdir(base, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(base.length).split('\\').join('/').replace(/^\//, ''))
+}

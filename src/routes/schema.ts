@@ -1,0 +1,115 @@
+import * as v from 'valibot'
+import { InstarError } from '../runtime/error.ts'
+import { statuses, type SpawnRequest, type Status } from '../runtime/types.ts'
+
+/** The words a client may use. Unknown fields are refused, so that a misspelt one is not silently without effect. */
+
+export const mebibyte = 1024 * 1024
+const maxPromptBytes = mebibyte
+const maxLines = 5000
+const maxEntries = 200
+
+const bytes = (text: string): number => new TextEncoder().encode(text).length
+const noNul = v.check<string, string>((text) => !text.includes('\0'), 'must not hold a NUL character')
+const shortText = v.pipe(v.string('must be a string'), v.maxLength(1000, 'must have at most 1000 characters'), noNul)
+
+const name = v.pipe(
+  v.string('must be a string'),
+  v.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit'),
+)
+
+const entries = <T extends v.GenericSchema<string>>(key: T) =>
+  v.pipe(
+    v.record(
+      key,
+      v.pipe(v.string('must be a string'), v.maxLength(100_000, 'must have at most 100000 characters'), noNul),
+      'must be an object of strings',
+    ),
+    v.check((given) => Object.keys(given).length <= maxEntries, `must have at most ${maxEntries} entries`),
+  )
+
+const between = (min: number, max: number) =>
+  v.pipe(
+    v.number('must be a number'),
+    v.integer('must be a whole number'),
+    v.minValue(min, `must be at least ${min}`),
+    v.maxValue(max, `must be at most ${max}`),
+  )
+
+export const spawnSchema: v.GenericSchema<unknown, SpawnRequest> = v.strictObject({
+  name,
+  prompt: v.pipe(
+    v.string('must be a string'),
+    v.minLength(1, 'must not be empty'),
+    v.check((text) => text.length <= maxPromptBytes && bytes(text) <= maxPromptBytes, 'must have at most 1 MiB'),
+    noNul,
+  ),
+  model: v.optional(v.pipe(shortText, v.regex(/^[A-Za-z0-9]/, 'must begin with a letter or digit'))),
+  jobSlug: v.optional(shortText),
+  agent: v.optional(shortText),
+  backend: v.optional(shortText),
+  cwd: v.optional(v.pipe(shortText, v.startsWith('/', 'must be an absolute path'))),
+  env: v.optional(entries(v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')))),
+  args: v.optional(
+    v.pipe(
+      v.array(
+        v.pipe(v.string('must be a string'), v.maxLength(100_000, 'must have at most 100000 characters'), noNul),
+        'must be an array of strings',
+      ),
+      v.maxLength(maxEntries, `must have at most ${maxEntries} entries`),
+    ),
+  ),
+  labels: v.optional(entries(v.pipe(v.string(), v.minLength(1, 'must not be empty')))),
+  parent: v.optional(shortText),
+  size: v.optional(v.strictObject({ cols: between(20, 1000), rows: between(5, 500) }, 'must be an object with cols and rows')),
+})
+
+export const inputSchema = v.strictObject({
+  text: v.pipe(v.string('must be a string'), v.minLength(1, 'must not be empty'), noNul),
+})
+
+export const listQuery = v.strictObject({
+  status: v.optional(
+    v.pipe(
+      v.string(),
+      v.transform((text) => text.split(',')),
+      v.array(v.picklist(statuses, `must be one of ${statuses.join(', ')}, or several with commas`)),
+    ),
+  ),
+}) satisfies v.GenericSchema<unknown, { status?: Status[] | undefined }>
+
+export const outputQuery = v.strictObject({
+  lines: v.optional(
+    v.pipe(v.string(), v.regex(/^\d{1,6}$/, `must be a whole number from 1 to ${maxLines}`), v.transform(Number), between(1, maxLines)),
+    '100',
+  ),
+})
+
+const flag = v.pipe(
+  v.picklist(['true', 'false'], 'must be true or false'),
+  v.transform((text) => text === 'true'),
+)
+export const endQuery = v.strictObject({ purge: v.optional(flag, 'false') })
+
+export const noQuery = v.strictObject({})
+
+/** The value that a schema makes of what a client sent; `invalid_request` names the first field that is wrong, and what is wrong with it. */
+export function parse<T extends v.GenericSchema>(schema: T, given: unknown, what: 'body' | 'query'): v.InferOutput<T> {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new InstarError('invalid_request', `Cannot read the ${what}: it must be a JSON object`, { field: what })
+  }
+  const result = v.safeParse(schema, given)
+  if (result.success) return result.output
+  const issue = result.issues[0]
+  const field = v.getDotPath(issue) ?? what
+  const problem = issue.type === 'strict_object' ? (issue.expected === 'never' ? 'is not known' : 'is missing') : issue.message
+  throw new InstarError('invalid_request', `Cannot read the ${what}: ${field} ${problem}`, { field, ...found(issue.input) })
+}
+
+/** What was found, in a form that is short and cannot be a secret: a number or the type. */
+function found(input: unknown): Record<string, unknown> {
+  if (typeof input === 'number') return { found: input }
+  if (typeof input === 'string') return { found: `a string of ${input.length} characters` }
+  if (input === undefined || input === null) return { found: String(input) }
+  return { found: Array.isArray(input) ? 'an array' : `a value of type ${typeof input}` }
+}

@@ -1,0 +1,65 @@
+import { Hono } from 'hono'
+import type { Runtime } from '../runtime/runtime.ts'
+import type { Session } from '../runtime/types.ts'
+import { endQuery, inputSchema, listQuery, mebibyte, noQuery, outputQuery, parse, spawnSchema } from './schema.ts'
+import { jsonBody } from './body.ts'
+
+const maxBody = mebibyte
+const maxSpawnBody = 16 * mebibyte
+
+/** Sessions are values that never change, so each is turned into text once, not once for every list it stands in. */
+const texts = new WeakMap<Session, string>()
+function textOf(session: Session): string {
+  const known = texts.get(session)
+  if (known !== undefined) return known
+  const text = JSON.stringify(session)
+  texts.set(session, text)
+  return text
+}
+
+const json = { 'content-type': 'application/json' }
+
+/** `/sessions`: the fixed part of the contract. */
+export function sessionRoutes(runtime: Runtime) {
+  return new Hono()
+    .get('/', (c) => {
+      const { status } = parse(listQuery, c.req.query(), 'query')
+      return c.body(`[${runtime.list(status).map(textOf).join(',')}]`, 200, json)
+    })
+    .post('/spawn', async (c) => {
+      parse(noQuery, c.req.query(), 'query')
+      const session = await runtime.spawn(parse(spawnSchema, await jsonBody(c.req.raw, maxSpawnBody), 'body'))
+      return c.json(session, 201)
+    })
+    .get('/tmux', async (c) => {
+      parse(noQuery, c.req.query(), 'query')
+      return c.json({ sessions: await runtime.terminals() })
+    })
+    .get('/:name', (c) => {
+      parse(noQuery, c.req.query(), 'query')
+      return c.json(runtime.get(c.req.param('name')))
+    })
+    .delete('/:name', async (c) => {
+      const { purge } = parse(endQuery, c.req.query(), 'query')
+      return c.json(await runtime.end(c.req.param('name'), { purge }))
+    })
+    .get('/:name/output', async (c) => {
+      const { lines } = parse(outputQuery, c.req.query(), 'query')
+      const { session, text, truncated } = await runtime.output(c.req.param('name'), lines)
+      if (!wantsJson(c.req.header('accept'))) return c.text(text, 200, { 'content-type': 'text/plain; charset=utf-8' })
+      return c.json({ session: session.name, output: text, lines: text === '' ? 0 : text.split('\n').length, truncated })
+    })
+    .post('/:name/input', async (c) => {
+      parse(noQuery, c.req.query(), 'query')
+      const { text } = parse(inputSchema, await jsonBody(c.req.raw, maxBody), 'body')
+      return c.json(await runtime.input(c.req.param('name'), text))
+    })
+}
+
+/** Plain text unless the client names JSON and does not name plain text before it. */
+function wantsJson(accept = ''): boolean {
+  const types = accept.split(',').map((part) => part.split(';')[0]!.trim())
+  const json = types.indexOf('application/json')
+  const plain = types.indexOf('text/plain')
+  return json >= 0 && (plain < 0 || json < plain)
+}

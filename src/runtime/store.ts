@@ -1,0 +1,156 @@
+import * as v from 'valibot'
+import type { Storage } from 'unstorage'
+import { InstarError } from './error.ts'
+import { isEnded } from './session.ts'
+import { statuses, type SessionRecord } from './types.ts'
+
+/**
+ * The sessions, in memory, written through to an unstorage storage. Reading never touches the storage; a list reads no
+ * file. A record that cannot be understood is set aside under `damaged:` with its bytes unchanged.
+ */
+export interface Store {
+  /** Keys that were set aside when the store was opened. */
+  readonly damaged: readonly string[]
+  get(id: string): SessionRecord | undefined
+  /** The newest run of a name. */
+  newest(name: string): SessionRecord | undefined
+  /** Newest first. */
+  all(): SessionRecord[]
+  liveCount(): number
+  /** Visible at once; resolves when it is safe. Later puts of one id overtake earlier ones that are not yet written. */
+  put(record: SessionRecord): Promise<void>
+  remove(id: string): Promise<void>
+  /** Resolves when nothing is left to be written. */
+  flush(): Promise<void>
+}
+
+const prefix = 'sessions:'
+
+export async function openStore(storage: Storage): Promise<Store> {
+  const records = new Map<string, SessionRecord>()
+  const names = new Map<string, string[]>()
+  const writing = new Map<string, Promise<void>>()
+  const queued = new Map<string, Promise<void>>()
+  const damaged: string[] = []
+
+  for (const key of (await storage.getKeys(prefix)).sort()) {
+    const record = await read(storage, key)
+    if (record) index(record)
+    else damaged.push(await setAside(storage, key))
+  }
+
+  function index(record: SessionRecord): void {
+    const { id, name } = record.session
+    if (!records.has(id)) names.set(name, [...(names.get(name) ?? []), id])
+    records.set(id, record)
+  }
+
+  /** One write at a time for an id; a write that has not begun takes whatever is newest when it does. */
+  function write(id: string): Promise<void> {
+    const waiting = queued.get(id)
+    if (waiting) return waiting
+    const write = (writing.get(id) ?? Promise.resolve()).then(async () => {
+      queued.delete(id)
+      const record = records.get(id)
+      await (record ? storage.setItem(prefix + id, JSON.stringify(record)) : storage.removeItem(prefix + id)).catch((cause) => {
+        throw new InstarError('storage_failed', 'Cannot save the session: the storage refused the write', {}, cause)
+      })
+    })
+    const settled = write
+      .catch(() => {})
+      .then(() => {
+        if (writing.get(id) === settled) writing.delete(id)
+      })
+    queued.set(id, write)
+    writing.set(id, settled)
+    return write
+  }
+
+  return {
+    damaged,
+    get: (id) => records.get(id),
+    newest: (name) => records.get(names.get(name)?.at(-1) ?? ''),
+    all: () => [...records.values()].reverse(),
+    liveCount: () => {
+      let count = 0
+      for (const { session } of records.values()) if (!isEnded(session.status)) count++
+      return count
+    },
+    put(record) {
+      index(record)
+      return write(record.session.id)
+    },
+    remove(id) {
+      const name = records.get(id)?.session.name
+      if (name !== undefined) {
+        const left = (names.get(name) ?? []).filter((other) => other !== id)
+        if (left.length > 0) names.set(name, left)
+        else names.delete(name)
+      }
+      records.delete(id)
+      return write(id)
+    },
+    flush: async () => {
+      await Promise.all(writing.values())
+    },
+  }
+}
+
+const text = v.string()
+const maybeText = v.nullable(text)
+const evidence = v.object({ source: v.picklist(['hook', 'transcript', 'screen', 'process', 'backend']), rule: text, at: text })
+const waiting = v.object({
+  kind: v.picklist(['permission', 'question', 'login', 'trust', 'limit']),
+  message: text,
+  options: v.exactOptional(v.array(text)),
+  until: v.exactOptional(text),
+})
+
+/** A record as it may be read back; what another version wrote and this one does not know is dropped. */
+const recordSchema: v.GenericSchema<unknown, SessionRecord> = v.object({
+  session: v.object({
+    id: text,
+    name: text,
+    status: v.picklist(statuses),
+    agent: text,
+    model: maybeText,
+    backend: text,
+    prompt: text,
+    cwd: text,
+    jobSlug: maybeText,
+    parent: maybeText,
+    labels: v.record(text, text),
+    createdAt: text,
+    startedAt: maybeText,
+    endedAt: maybeText,
+    exitCode: v.nullable(v.number()),
+    signal: maybeText,
+    reason: maybeText,
+    waiting: v.nullable(waiting),
+    lastError: maybeText,
+    evidence,
+    usage: v.nullable(v.record(text, v.number())),
+    attach: maybeText,
+  }),
+  handle: v.nullable(v.record(text, v.union([text, v.number()]))),
+  cursor: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  stopping: maybeText,
+})
+
+async function read(storage: Storage, key: string): Promise<SessionRecord | null> {
+  try {
+    // Raw, because getItem would hand back a cut-off JSON text as a string without an error.
+    const raw = await storage.getItemRaw<Uint8Array | string>(key)
+    const json: unknown = JSON.parse(typeof raw === 'string' ? raw : new TextDecoder().decode(raw ?? undefined))
+    const result = v.safeParse(recordSchema, json)
+    return result.success && prefix + result.output.session.id === key ? result.output : null
+  } catch {
+    return null
+  }
+}
+
+async function setAside(storage: Storage, key: string): Promise<string> {
+  await storage.setItemRaw(`damaged:${key}`, await storage.getItemRaw(key))
+  await storage.removeItem(key)
+  return key
+}

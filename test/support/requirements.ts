@@ -1,0 +1,12 @@
+import { execa } from 'execa'
+
+/** What the tests need besides npm packages. One that is missing stops a run in CI; elsewhere its tests are left out, loudly. */
+const programs = [{ name: 'tmux', probe: ['-V'], install: 'apt-get install tmux (Debian, Ubuntu), brew install tmux (macOS)' }]
+
+export default async function setup(): Promise<void> {
+  for (const { name, probe, install } of programs) {
+    const { failed } = await execa(name, probe, { reject: false })
+    if (!failed) continue
+    throw new Error(`The tests need ${name}: ${install}`)
+  }
+}
