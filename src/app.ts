@@ -23,7 +23,7 @@ export function createApp(runtime: Runtime, { token, version, allowedHosts = [],
       const { methods } = error.data
       if (typeof retryAfter === 'number') c.header('Retry-After', String(retryAfter))
       if (Array.isArray(methods)) c.header('Allow', methods.join(', '))
-      if (error.status >= 500) log(error.message, { code: error.code, cause: String(error.cause ?? '') })
+      if (error.status >= 500) log(error.message, { code: error.code, cause: error.cause instanceof Error ? error.cause.message : null })
       return c.json(error.toJSON(), error.status)
     }
     log('an unexpected error', { error: error.stack ?? String(error) })

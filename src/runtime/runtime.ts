@@ -201,7 +201,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     const id = newId()
     const createdAt = now().toISOString()
     const cwd = request.cwd ?? options.cwd
-    const model = request.model ?? null
+    const model = request.model ?? agent.model ?? null
     const session: Session = {
       id,
       name,
@@ -336,11 +336,11 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     },
     async terminals() {
       const lists = await Promise.all(
-        Object.entries(backends).map(async ([backend, { terminals }]) =>
-          ((await terminals?.()) ?? []).map((terminal) => ({
+        Object.entries(backends).map(async ([name, backend]) =>
+          ((await backend.terminals?.()) ?? []).map((terminal) => ({
             ...terminal,
             managed: terminal.id !== null && store.get(terminal.id) !== undefined,
-            backend,
+            backend: name,
           })),
         ),
       )

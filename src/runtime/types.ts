@@ -166,6 +166,8 @@ export interface Agent {
   read(sight: Exclude<Sight, { type: 'exited' }>, session: Session): Event | null
   /** How this program's composer takes a text followed by Enter. */
   type(text: string): readonly Keystroke[]
+  /** The model when a request names none. */
+  readonly model?: string
   /** Whether a signal proves that the composer took a text. Without it a receipt stays at `typed`. */
   readonly took?: (signal: Signal) => boolean
   /** Names of the server's environment variables that this program may see, besides the common ones. `*` at the end matches any rest. */

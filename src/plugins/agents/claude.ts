@@ -32,6 +32,7 @@ export function claude({
 }: ClaudeOptions = {}): Agent {
   const bypass = permissionMode === 'bypassPermissions'
   return {
+    model,
     inherits: [
       'ANTHROPIC_*',
       'CLAUDE_CONFIG_DIR',

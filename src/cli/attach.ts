@@ -1,0 +1,37 @@
+import { spawn } from 'node:child_process'
+import { SettingsError } from '../entry/settings.ts'
+import { InstarError } from '../runtime/error.ts'
+import { command, dir } from './command.ts'
+import { connect } from './project.ts'
+
+export default command({
+  name: 'attach',
+  description: "Sit down at a session's terminal; leave it with Ctrl-b d",
+  args: {
+    name: { type: 'positional', description: 'Its name or id' },
+    dir,
+  },
+  async run(typed) {
+    const { name, status, attach } = await (await connect(typed.option('dir'))).get(typed.words[0]!)
+    if (attach === null) throw new InstarError('session_ended', `Cannot attach to session "${name}": it is ${status}`)
+    if (!process.stdin.isTTY || !process.stdout.isTTY) {
+      throw new SettingsError(`Cannot attach to session "${name}": this is not a terminal. Read it with: instar output ${name}`)
+    }
+    process.exitCode = await runHere(attach)
+  },
+})
+
+async function runHere(line: string): Promise<number> {
+  const [program = '', ...args] = line.split(/\s+/)
+  // A person may sit in a tmux of their own: this is another one, so nothing is nested.
+  const { TMUX: _, ...env } = process.env
+  const child = spawn(program, args, { stdio: 'inherit', env })
+  return new Promise((resolve, reject) => {
+    child.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        new SettingsError(`Cannot attach: ${program} ${error.code === 'ENOENT' ? 'is not installed' : `does not start (${error.code})`}`),
+      ),
+    )
+    child.once('exit', (code) => resolve(code ?? 1))
+  })
+}

@@ -1,0 +1,122 @@
+import { hc } from 'hono/client'
+import type { App } from './app.ts'
+import { errorStatus, InstarError, type ErrorCode } from './runtime/error.ts'
+import type { Receipt } from './runtime/runtime.ts'
+import type { Health, Session, SpawnRequest, Status } from './runtime/types.ts'
+
+export { InstarError, type ErrorCode, type Health, type Receipt, type Session, type SpawnRequest, type Status }
+
+export interface ClientOptions {
+  /** Where the server listens, such as `http://127.0.0.1:4040`. */
+  readonly url: string
+  /** Without one, only `health` answers. */
+  readonly token?: string | undefined
+  /** Ends every request of this client. */
+  readonly signal?: AbortSignal | undefined
+  /** Default: the global one. `app.request` serves without a network. */
+  readonly fetch?: typeof fetch | undefined
+}
+
+export interface Output {
+  readonly session: string
+  readonly output: string
+  /** How many lines `output` has. */
+  readonly lines: number
+  /** There are more lines above. */
+  readonly truncated: boolean
+}
+
+/** What a server says of itself; `sessions` and `backends` only to a client with the token. */
+export interface ServerHealth {
+  readonly status: 'ok'
+  readonly version: string
+  readonly sessions?: { readonly total: number; readonly live: number }
+  readonly backends?: Readonly<Record<string, Health>>
+}
+
+/**
+ * The verbs of the HTTP API. `ref` is a session's name, meaning its newest run, or its id. Errors are `InstarError`s with
+ * the server's own code and message; `backend_unavailable` when the server cannot be reached.
+ */
+export interface Client {
+  spawn(request: SpawnRequest): Promise<Session>
+  /** Newest first; all, or those in one of the statuses. */
+  list(options?: { status?: readonly Status[] | undefined }): Promise<Session[]>
+  get(ref: string): Promise<Session>
+  output(ref: string, options?: { lines?: number | undefined }): Promise<Output>
+  input(ref: string, text: string): Promise<Receipt>
+  end(ref: string, options?: { purge?: boolean | undefined }): Promise<Session>
+  health(): Promise<ServerHealth>
+}
+
+/** A client of one server. Web-standard APIs only; nothing is sent before a verb is called. */
+export function createClient({ url, token, signal, fetch: send = fetch }: ClientOptions): Client {
+  const api = hc<App>(url, {
+    ...(token === undefined ? {} : { headers: { Authorization: `Bearer ${token}` } }),
+    ...(signal ? { init: { signal } } : {}),
+    async fetch(...request: Parameters<typeof fetch>) {
+      try {
+        return await send(...request)
+      } catch (cause) {
+        // What fetch throws when there is no connection; an aborted request throws something else.
+        if (!(cause instanceof TypeError)) throw cause
+        throw new InstarError(
+          'backend_unavailable',
+          `Cannot reach the server at ${url}: is it running? Start it with: instar server start`,
+          { url },
+          cause,
+        )
+      }
+    },
+  })
+  const session = api.sessions[':name']
+
+  /** The value of an answer; what is not an answer of ours is an error too. */
+  async function read<T>(response: Promise<Answer>): Promise<T> {
+    const answer = await response
+    const body = await answer.json().catch(() => null)
+    if (answer.ok && body !== null) return body as T
+    throw errorOf(body) ?? new InstarError('internal', `Cannot use the answer of ${url}: it is not Instar's (HTTP ${answer.status})`)
+  }
+
+  return {
+    spawn: (request) => read(api.sessions.spawn.$post(given({ json: request }))),
+    list: ({ status } = {}) => read(api.sessions.$get(given({ query: { status: status?.join(',') } }))),
+    get: async (ref) => read(session.$get({ param: { name: segment(ref) } })),
+    output: async (ref, { lines } = {}) =>
+      read(
+        session.output.$get({
+          param: { name: segment(ref) },
+          ...given({ query: { lines: lines?.toString() }, header: { Accept: 'application/json' } }),
+        }),
+      ),
+    input: async (ref, text) => read(session.input.$post({ param: { name: segment(ref) }, ...given({ json: { text } }) })),
+    end: async (ref, { purge } = {}) =>
+      read(session.$delete({ param: { name: segment(ref) }, ...given({ query: { purge: purge?.toString() } }) })),
+    health: () => read(api.health.$get()),
+  }
+}
+
+/** The part of a response that is used; a route's own type says less than the contract. */
+interface Answer {
+  readonly ok: boolean
+  readonly status: number
+  json(): Promise<unknown>
+}
+
+/** What the routes check for themselves, so that their types do not name it. */
+const given = (request: { json?: unknown; query?: Record<string, string | undefined>; header?: Record<string, string> }): {} => request
+
+/** A ref as a part of a path: `..` or nothing at all would lead to another route. */
+function segment(ref: string): string {
+  if (/^[\w-]+$/.test(ref)) return ref
+  throw new InstarError('session_not_found', `Cannot find session "${ref}": no session can have that name or id`)
+}
+
+function errorOf(body: unknown): InstarError | null {
+  const { code, message, data } = (body as { error?: { code?: unknown; message?: unknown; data?: unknown } } | null)?.error ?? {}
+  if (typeof code !== 'string' || typeof message !== 'string') return null
+  // A newer server may have codes that this client does not know.
+  const known = Object.hasOwn(errorStatus, code) ? (code as ErrorCode) : 'internal'
+  return new InstarError(known, message, typeof data === 'object' && data !== null ? { ...data } : {})
+}

@@ -1,0 +1,124 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/**
+ * A stand-in for the Anthropic Messages API on loopback, so that the real agent programs can be tested without a model.
+ * What it answers is steered by marks in the last text of the user:
+ *
+ *   [say TEXT]       answers TEXT                        [bash COMMAND]  asks for the Bash tool, then says "done"
+ *   [slow MS]        streams the answer over that time   [fail STATUS]   answers with that HTTP status
+ *
+ * Anything else is answered with "heard: " and the text.
+ */
+export interface Model {
+  readonly url: string
+  /** The bodies of the requests that carry tools, which are the ones of a conversation; in order. */
+  readonly requests: readonly MessagesRequest[]
+  close(): Promise<void>
+}
+
+export interface MessagesRequest {
+  readonly model: string
+  readonly system?: unknown
+  readonly stream?: boolean
+  readonly tools?: readonly { name: string }[]
+  readonly messages: readonly { role: string; content: string | readonly ContentPart[] }[]
+}
+interface ContentPart {
+  readonly type: string
+  readonly text?: string
+}
+
+export async function startModel(): Promise<Model> {
+  const requests: MessagesRequest[] = []
+  const server = createServer((request, response) => {
+    answer(request, response, requests).catch((error: unknown) => response.destroy(error as Error))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}`,
+    requests,
+    async close() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+/** The last thing a person said in a request, without what the program adds. */
+export function lastUserText({ messages }: MessagesRequest): string {
+  for (const { role, content } of messages.toReversed()) {
+    if (role !== 'user') continue
+    const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : content
+    const text = parts
+      .filter((part) => part.type === 'text')
+      .map((part) => part.text ?? '')
+      .join('\n')
+      .replace(/<system-reminder>[\s\S]*?<\/system-reminder>/g, '')
+      .trim()
+    if (text !== '') return text
+  }
+  return ''
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, requests: MessagesRequest[]): Promise<void> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  const path = request.url ?? '/'
+  if (path.includes('/messages/count_tokens')) return json(response, 200, { input_tokens: 100 })
+  if (request.method !== 'POST' || !/\/messages(\?|$)/.test(path)) {
+    return json(response, request.method === 'HEAD' ? 200 : 404, { type: 'error', error: { type: 'not_found_error', message: 'no such path' } })
+  }
+  const body = JSON.parse(Buffer.concat(chunks).toString()) as MessagesRequest
+  const conversation = (body.tools?.length ?? 0) > 0
+  if (conversation) requests.push(body)
+  const text = conversation ? lastUserText(body) : ''
+  const mark = (name: string) => new RegExp(`\\[${name} ([^\\]]*)\\]`).exec(text)?.[1]
+  const failure = mark('fail')
+  if (failure !== undefined) return json(response, Number(failure), { type: 'error', error: { type: 'api_error', message: 'as asked' } })
+  const command = mark('bash')
+  if (command !== undefined && !endsWithToolResult(body)) return stream(response, body, { type: 'tool_use', id: `toolu_${id()}`, name: 'Bash', input: { command, description: 'as asked' } }, 0)
+  const said = mark('say') ?? (command === undefined ? `heard: ${text.slice(0, 200)}` : 'done')
+  return stream(response, body, { type: 'text', text: said }, Number(mark('slow') ?? 0))
+}
+
+const endsWithToolResult = ({ messages }: MessagesRequest): boolean => {
+  const content = messages.findLast(({ role }) => role === 'user')?.content ?? ''
+  return typeof content !== 'string' && content.some((part) => part.type === 'tool_result')
+}
+
+type Block = { type: 'text'; text: string } | { type: 'tool_use'; id: string; name: string; input: unknown }
+
+async function stream(response: ServerResponse, { model, stream }: MessagesRequest, block: Block, ms: number): Promise<void> {
+  const message = { id: `msg_${id()}`, type: 'message', role: 'assistant', model, stop_sequence: null, usage: { input_tokens: 10, output_tokens: 5 } }
+  const stop_reason = block.type === 'tool_use' ? 'tool_use' : 'end_turn'
+  if (!stream) return json(response, 200, { ...message, content: [block], stop_reason })
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  const send = (type: string, data: object) => response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`)
+  send('message_start', { message: { ...message, content: [], stop_reason: null } })
+  if (block.type === 'text') {
+    send('content_block_start', { index: 0, content_block: { type: 'text', text: '' } })
+    const pieces = block.text.match(/[\s\S]{1,20}/g) ?? ['']
+    for (const piece of pieces) {
+      send('content_block_delta', { index: 0, delta: { type: 'text_delta', text: piece } })
+      // A model takes its time; this is that time, not a wait for something.
+      if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms / pieces.length))
+      if (response.destroyed) return
+    }
+  } else {
+    send('content_block_start', { index: 0, content_block: { ...block, input: {} } })
+    send('content_block_delta', { index: 0, delta: { type: 'input_json_delta', partial_json: JSON.stringify(block.input) } })
+  }
+  send('content_block_stop', { index: 0 })
+  send('message_delta', { delta: { stop_reason, stop_sequence: null }, usage: { output_tokens: 5 } })
+  send('message_stop', {})
+  response.end()
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(body))
+}
+
+const id = (): string => Math.random().toString(36).slice(2).padEnd(12, '0')
