@@ -51,13 +51,11 @@ export function lastUserText({ messages }: MessagesRequest): string {
   for (const { role, content } of messages.toReversed()) {
     if (role !== 'user') continue
     const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : content
-    const text = parts
-      .filter((part) => part.type === 'text')
-      .map((part) => part.text ?? '')
-      .join('\n')
-      .replace(/<system-reminder>[\s\S]*?<\/system-reminder>/g, '')
-      .trim()
-    if (text !== '') return text
+    // After a failed turn the next text comes in the same message, as a part of its own.
+    for (const { type, text = '' } of parts.toReversed()) {
+      const said = text.replace(/<system-reminder>[\s\S]*?<\/system-reminder>/g, '').trim()
+      if (type === 'text' && said !== '') return said
+    }
   }
   return ''
 }
@@ -68,7 +66,10 @@ async function answer(request: IncomingMessage, response: ServerResponse, reques
   const path = request.url ?? '/'
   if (path.includes('/messages/count_tokens')) return json(response, 200, { input_tokens: 100 })
   if (request.method !== 'POST' || !/\/messages(\?|$)/.test(path)) {
-    return json(response, request.method === 'HEAD' ? 200 : 404, { type: 'error', error: { type: 'not_found_error', message: 'no such path' } })
+    return json(response, request.method === 'HEAD' ? 200 : 404, {
+      type: 'error',
+      error: { type: 'not_found_error', message: 'no such path' },
+    })
   }
   const body = JSON.parse(Buffer.concat(chunks).toString()) as MessagesRequest
   const conversation = (body.tools?.length ?? 0) > 0
@@ -78,7 +79,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, reques
   const failure = mark('fail')
   if (failure !== undefined) return json(response, Number(failure), { type: 'error', error: { type: 'api_error', message: 'as asked' } })
   const command = mark('bash')
-  if (command !== undefined && !endsWithToolResult(body)) return stream(response, body, { type: 'tool_use', id: `toolu_${id()}`, name: 'Bash', input: { command, description: 'as asked' } }, 0)
+  if (command !== undefined && !endsWithToolResult(body))
+    return stream(response, body, { type: 'tool_use', id: `toolu_${id()}`, name: 'Bash', input: { command, description: 'as asked' } }, 0)
   const said = mark('say') ?? (command === undefined ? `heard: ${text.slice(0, 200)}` : 'done')
   return stream(response, body, { type: 'text', text: said }, Number(mark('slow') ?? 0))
 }
@@ -91,7 +93,14 @@ const endsWithToolResult = ({ messages }: MessagesRequest): boolean => {
 type Block = { type: 'text'; text: string } | { type: 'tool_use'; id: string; name: string; input: unknown }
 
 async function stream(response: ServerResponse, { model, stream }: MessagesRequest, block: Block, ms: number): Promise<void> {
-  const message = { id: `msg_${id()}`, type: 'message', role: 'assistant', model, stop_sequence: null, usage: { input_tokens: 10, output_tokens: 5 } }
+  const message = {
+    id: `msg_${id()}`,
+    type: 'message',
+    role: 'assistant',
+    model,
+    stop_sequence: null,
+    usage: { input_tokens: 10, output_tokens: 5 },
+  }
   const stop_reason = block.type === 'tool_use' ? 'tool_use' : 'end_turn'
   if (!stream) return json(response, 200, { ...message, content: [block], stop_reason })
   response.writeHead(200, { 'content-type': 'text/event-stream' })

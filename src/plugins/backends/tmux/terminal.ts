@@ -68,7 +68,7 @@ async function whileAlive({ control }: Client, pane: string, command: string, be
 
 /** An Enter that a busy program reads together with a paste counts as part of it: wait until the end of the paste shows. */
 async function waitVisible(client: Client, pane: string, text: string): Promise<void> {
-  const tail = squeeze(text).slice(-12)
+  const tail = squeeze(typeable(text)).slice(-12)
   for (const began = Date.now(); Date.now() - began < visibleTimeoutMs;) {
     const screen = squeeze((await screenOf(client, pane, 0)).join(''))
     if (screen.includes(tail) || /\[Pasted/i.test(screen)) return
