@@ -13,9 +13,21 @@ try {
   await stage.bareTmux('new-session', '-d', '-s', 'bare', 'cat')
   await spawn(stage, 'probe', 'cat')
   print('what', 'ours', 'bare', 'ratio')
-  await compare('spawn → 201, program running', (i) => spawn(stage, `spawn-${i}`, 'exec cat'), (i) => stage.bareTmux('new-session', '-d', '-s', `s${i}`, 'exec cat'))
-  await compare('send → visible', (i) => sendOurs(stage, `ours-${i}-`), (i) => sendBare(stage, `bare-${i}-`))
-  await compare('output, 100 lines', () => output(stage, 'probe'), () => stage.bareTmux('capture-pane', '-p', '-S', '-100', '-t', 'bare'))
+  await compare(
+    'spawn → 201, program running',
+    (i) => spawn(stage, `spawn-${i}`, 'exec cat'),
+    (i) => stage.bareTmux('new-session', '-d', '-s', `s${i}`, 'exec cat'),
+  )
+  await compare(
+    'send → visible',
+    (i) => sendOurs(stage, `ours-${i}-`),
+    (i) => sendBare(stage, `bare-${i}-`),
+  )
+  await compare(
+    'output, 100 lines',
+    () => output(stage, 'probe'),
+    () => stage.bareTmux('capture-pane', '-p', '-S', '-100', '-t', 'bare'),
+  )
   await exits()
   for (let i = 0; i < rounds; i++) await stage.request('DELETE', `/sessions/spawn-${i}?purge=true`)
 
@@ -74,7 +86,12 @@ async function lists(size: number): Promise<void> {
   const bare = await openBareRoute(body)
   const ours = async () => void (await (await stage.request('GET', '/sessions')).text())
   const theirs = async () => void (await (await fetch(bare.url)).text())
-  await compare(`GET /sessions, ${size} sessions, ${Math.round(body.length / 1024)} KB, against a bare Hono route`, ours, theirs, rounds * 3)
+  await compare(
+    `GET /sessions, ${size} sessions, ${Math.round(body.length / 1024)} KB, against a bare Hono route`,
+    ours,
+    theirs,
+    rounds * 3,
+  )
   bare.close()
 }
 
@@ -84,10 +101,16 @@ async function idle(size: number): Promise<void> {
   const [before, startedBefore] = [await Promise.all(pids.map(usage)), await processesStarted()]
   await new Promise((resolve) => setTimeout(resolve, idleMs))
   const [after, startedAfter] = [await Promise.all(pids.map(usage)), await processesStarted()]
-  const core = (i: number) => `${(((after[i]!.cpuMs - before[i]!.cpuMs) / idleMs) * 100).toFixed(2)} % of a core, ${after[i]!.rssMb.toFixed(0)} MB`
+  const core = (i: number) =>
+    `${(((after[i]!.cpuMs - before[i]!.cpuMs) / idleMs) * 100).toFixed(2)} % of a core, ${after[i]!.rssMb.toFixed(0)} MB`
   print(`idle, ${size} sessions: server`, core(0), '', '')
   print(`idle, ${size} sessions: tmux`, core(1), '', '')
-  print(`idle, ${size} sessions: processes started on this machine`, `${((startedAfter - startedBefore) / idleMs) * 60_000} a minute`, '', '')
+  print(
+    `idle, ${size} sessions: processes started on this machine`,
+    `${((startedAfter - startedBefore) / idleMs) * 60_000} a minute`,
+    '',
+    '',
+  )
 }
 
 async function restart(): Promise<void> {

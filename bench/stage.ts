@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serve } from '@hono/node-server'
-import { execa, type ResultPromise } from 'execa'
+import { execa } from 'execa'
 import { Hono } from 'hono'
 
 /** What the bench measures: a real server process in a project of its own, and beside it a bare tmux server. */
@@ -26,19 +26,21 @@ export async function openStage(): Promise<Stage> {
   const project = await mkdtemp(join(tmpdir(), 'instar-bench-'))
   const bareSocket = `instar-bench-${process.pid}`
   await writeFile(join(project, 'instar.config.json'), JSON.stringify({ limits: { maxSessions: 1000 } }))
-  let server: ResultPromise | null = null
+  let server: ReturnType<typeof launch> | null = null
   let url = ''
   let socket = ''
 
-  async function start(): Promise<void> {
-    const child = execa(process.execPath, [main, 'server', 'start', '--foreground', '--dir', project, '--port', '0'], {
+  const launch = () =>
+    execa(process.execPath, [main, 'server', 'start', '--foreground', '--dir', project, '--port', '0'], {
       env: { INSTAR_TOKEN: token },
       stdin: 'ignore',
       stderr: 'inherit',
       reject: false,
       buffer: false,
     })
-    server = child
+
+  async function start(): Promise<void> {
+    const child = (server = launch())
     url = await new Promise((resolve) => {
       child.stdout.on('data', (bytes: Buffer) => {
         const found = /http:\S+/.exec(bytes.toString())
@@ -95,7 +97,9 @@ export async function openStage(): Promise<Stage> {
 export async function openBareRoute(body: string): Promise<{ url: string; close(): void }> {
   const app = new Hono().get('/sessions', (c) => c.body(body, 200, { 'content-type': 'application/json' }))
   return new Promise((resolve) => {
-    const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) => resolve({ url: `http://127.0.0.1:${port}/sessions`, close: () => server.close() }))
+    const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) =>
+      resolve({ url: `http://127.0.0.1:${port}/sessions`, close: () => server.close() }),
+    )
   })
 }
 

@@ -152,6 +152,23 @@ describe.each(versions)('Claude Code %s', (version) => {
   })
 })
 
+it('tells of a dialog at the start, which no hook tells of, and presses nothing', async () => {
+  const app = await claudeApp('2.1.330', { trust: false })
+  try {
+    await app.runtime.spawn({ name: 'dialog', prompt: 'hi' })
+    const waiting = await app.reaches('dialog', 'waiting')
+    expect(waiting).toMatchObject({ waiting: { kind: 'trust' }, evidence: { source: 'screen' } })
+    expect(waiting.waiting!.message).toContain('trust')
+    await expect(app.runtime.input('dialog', 'x')).rejects.toMatchObject({ code: 'session_waiting' })
+    // What a person answers at the terminal is seen.
+    await app.tmux('send-keys', '-t', '=dialog:', 'Up')
+    await app.tmux('send-keys', '-t', '=dialog:', 'Enter')
+    await app.reaches('dialog', 'idle')
+  } finally {
+    await app.close()
+  }
+})
+
 describe('what its hooks mean', () => {
   const session = { status: 'running' } as Session
   const read = (event: string, payload: unknown, current = session) =>

@@ -1,23 +1,11 @@
-import { createBus, first } from './bus.ts'
+import { first } from './bus.ts'
 import { inheritedEnvironment, type Limits } from './config.ts'
 import { InstarError } from './error.ts'
 import { createLock } from './lock.ts'
-import { ending, isEnded, reduce } from './session.ts'
+import { isEnded } from './session.ts'
 import type { Store } from './store.ts'
-import type {
-  Agent,
-  Backend,
-  Health,
-  Launch,
-  Report,
-  Screen,
-  Session,
-  SessionRecord,
-  Signal,
-  SpawnRequest,
-  Status,
-  Terminal,
-} from './types.ts'
+import { supervise } from './supervise.ts'
+import type { Agent, Backend, Health, Launch, Screen, Session, SessionRecord, SpawnRequest, Status, Terminal } from './types.ts'
 
 export interface RuntimeOptions {
   readonly backends: Readonly<Record<string, Backend>>
@@ -68,97 +56,15 @@ const defaultSize = { cols: 160, rows: 48 }
 const readyTimeoutMs = 15_000
 /** How long an input waits for the composer to say that it took the text, in agents that say so. */
 const takenTimeoutMs = 3000
-const recoverAgainMs = 5000
-
-interface Change {
-  readonly record: SessionRecord
-  readonly signals: readonly Signal[]
-}
 
 /** Takes over the sessions of an earlier server, and goes on. */
 export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { backends, agents, store, limits, newId } = options
   const now = options.now ?? (() => new Date())
-  const log = options.log ?? (() => {})
   const byName = createLock()
   const byInput = createLock()
-  const changes = createBus<Change>()
-  let closing = false
-
-  // ---- reports become sessions ---------------------------------------------------------------------------------------
-
-  function apply({ id, cursor, sights }: Report): void {
-    const record = store.get(id)
-    if (!record) return
-    const agent = agents[record.session.agent]
-    let session = record.session
-    for (const sight of sights) {
-      if (sight.type === 'exited') {
-        session = reduce(session, ending(sight.exit, record.stopping))
-        continue
-      }
-      if (sight.type === 'launched') {
-        session = reduce(session, { type: 'launched', evidence: { source: 'process', rule: 'its launcher runs', at: sight.at } })
-      }
-      const event = agent?.read(sight, session)
-      if (event) session = reduce(session, event)
-    }
-    save(
-      { ...record, session, cursor },
-      sights.flatMap((sight) => (sight.type === 'signal' ? [sight.signal] : [])),
-    )
-  }
-
-  /** Shows a record to everybody and stores it in the background: what it says can be read again from the backend. */
-  function save(record: SessionRecord, signals: readonly Signal[] = []): void {
-    store.put(record).catch((error: unknown) => log('a session was not saved', { id: record.session.id, error: String(error) }))
-    changes.emit({ record, signals })
-  }
-
-  function fail(record: SessionRecord, reason: string): void {
-    const exit = { code: null, signal: null, reason, at: now().toISOString() }
-    save({ ...record, session: reduce(record.session, ending(exit, record.stopping)) })
-  }
-
-  // ---- taking over after a restart -----------------------------------------------------------------------------------
-
-  /** Follows every live session of a backend again. One that was being started is there or never was: the backend's list decides. */
-  async function recover(name: string, backend: Backend): Promise<void> {
-    const live = store.all().filter(({ session }) => session.backend === name && !isEnded(session.status))
-    for (const { session, handle, cursor, stopping } of live) {
-      if (!handle) continue
-      await backend.follow({ id: session.id, handle }, cursor)
-      if (stopping !== null)
-        backend
-          .stop(handle, limits.graceMs)
-          .catch((error: unknown) => log('a session does not end', { id: session.id, error: String(error) }))
-    }
-    const unsure = live.filter(({ handle }) => handle === null)
-    if (unsure.length === 0) return
-    try {
-      const sightings = new Map((await backend.list()).map((sighting) => [sighting.id, sighting]))
-      for (const record of unsure) {
-        const sighting = sightings.get(record.session.id)
-        if (!sighting) {
-          fail(record, 'the server stopped before it was started')
-          continue
-        }
-        save({ ...record, handle: sighting.handle, session: { ...record.session, attach: backend.attach(sighting.handle) } })
-        await backend.follow(sighting, record.cursor)
-      }
-    } catch (error) {
-      log('a backend cannot be asked for its sessions', { backend: name, error: String(error) })
-      if (!closing) setTimeout(() => void recover(name, backend), recoverAgainMs)
-    }
-  }
-
-  await Promise.all(
-    Object.entries(backends).map(async ([name, backend]) => {
-      await backend.open(apply)
-      await recover(name, backend)
-    }),
-  )
-  for (const key of store.damaged) log('a damaged record was set aside', { key: `damaged:${key}` })
+  const supervisor = await supervise({ backends, agents, store, limits, now, log: options.log ?? (() => {}) })
+  const { changes, save, fail } = supervisor
 
   // ---- the verbs -----------------------------------------------------------------------------------------------------
 
@@ -247,6 +153,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       const handle = await backend.start(id, name, command)
       const record = store.get(id)!
       save({ ...record, handle, session: { ...record.session, attach: isEnded(record.session.status) ? null : backend.attach(handle) } })
+      supervisor.expect(id)
       return store.get(id)!.session
     } catch (error) {
       await store.remove(id).catch(() => {})
@@ -350,7 +257,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       return Object.fromEntries(await Promise.all(Object.entries(backends).map(async ([name, backend]) => [name, await backend.check()])))
     },
     async close() {
-      closing = true
+      supervisor.close()
       await Promise.all(Object.values(backends).map((backend) => backend.close()))
       await store.flush()
     },

@@ -30,7 +30,7 @@ export function reduce(session: Session, event: Event): Session {
   const status = next[session.status][event.type]
   if (!status) return session
   const { evidence } = event
-  const began = { startedAt: session.startedAt ?? evidence.at }
+  const began = { startedAt: session.startedAt ?? later(evidence.at, session.createdAt) }
   switch (event.type) {
     case 'launched':
       return { ...session, ...began, evidence }
@@ -46,12 +46,14 @@ export function reduce(session: Session, event: Event): Session {
     case 'failed':
     case 'killed': {
       const { code: exitCode, signal, reason, at } = event.exit
-      // The times of files are coarser than the clock, by some milliseconds.
-      const endedAt = [at, session.startedAt ?? session.createdAt].sort()[1]!
+      const endedAt = later(at, session.startedAt ?? session.createdAt)
       return { ...session, status, evidence, waiting: null, attach: null, endedAt, exitCode, signal, reason }
     }
   }
 }
+
+/** The times of files are coarser than the clock, by some milliseconds: nothing ends before it began. */
+const later = (a: string, b: string): string => (a > b ? a : b)
 
 /** What an exit means. `stopping` is why it was asked for, or null when nobody asked. */
 export function ending(exit: Exit, stopping: string | null): Event {

@@ -166,6 +166,8 @@ export interface Agent {
   read(sight: Exclude<Sight, { type: 'exited' }>, session: Session): Event | null
   /** How this program's composer takes a text followed by Enter. */
   type(text: string): readonly Keystroke[]
+  /** A dialog at the start, which no signal tells: what the screen shows of a session that has not begun `afterMs` after it was accepted. */
+  readonly startup?: { readonly afterMs: number; read(screen: string, at: string): Event }
   /** The model when a request names none. */
   readonly model?: string
   /** Whether a signal proves that the composer took a text. Without it a receipt stays at `typed`. */
@@ -214,9 +216,10 @@ export interface Backend {
   check(): Promise<Health>
   /**
    * Begins to report. Called once, before any other verb but `check`. Resolves at once; a place that cannot be reached
-   * now is tried again until `close`.
+   * now is tried again until `close`. What `report` returns resolves when the report is safe: until then the backend
+   * must be able to report it again after a restart.
    */
-  open(report: (report: Report) => void): Promise<void>
+  open(report: (report: Report) => Promise<void>): Promise<void>
   /** Starts the program and follows it. Resolves when the program runs or has already ended; then `launched` or `exited` was reported. */
   start(id: string, name: string, command: Command): Promise<Handle>
   /** Reports everything of a session after `cursor`, and goes on. For sessions that an earlier server started. */

@@ -84,6 +84,7 @@ export function claude({
     },
 
     read: (sight, session) => (sight.type === 'signal' ? readHook(sight.signal, session) : null),
+    startup: { afterMs: startupMs, read: readStartup },
     type: keystrokes,
     took: ({ event }) => event === 'UserPromptSubmit',
   }
@@ -141,6 +142,23 @@ function readHook({ event, payload, at }: Signal, session: Session): Event | nul
   const parsed = v.safeParse(payloads, payload)
   const meaning = parsed.success ? meanings[event]?.(parsed.output, session) : null
   return meaning ? ({ ...meaning, evidence: { source: 'hook', rule: event, at } } as Event) : null
+}
+
+/** It begins in about a second; a dialog at its start is told by no hook, and stands in front of the composer. */
+const startupMs = 10_000
+const dialogs = [
+  { kind: 'trust', shows: /trust|safety check|Bypass Permissions|external imports|MCP server/i },
+  { kind: 'login', shows: /log ?in|API key|select a theme|text style/i },
+] as const
+
+function readStartup(screen: string, at: string): Event {
+  const kind = dialogs.find(({ shows }) => shows.test(screen))?.kind ?? 'question'
+  const message = screen.trim().split('\n').slice(-20).join('\n')
+  return {
+    type: 'asked',
+    waiting: { kind, message },
+    evidence: { source: 'screen', rule: `no hook told of a start within ${startupMs / 1000} s; this is what the screen shows`, at },
+  }
 }
 
 function question(input: Payload['tool_input']): string {

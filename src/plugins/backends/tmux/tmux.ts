@@ -44,7 +44,7 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
   }
   const directoryOf = (id: string) => sessionDirectory(sessions, id)
   let connection: Connection | null = null
-  let tell: (report: Report) => void = () => {}
+  let tell: (report: Report) => Promise<void> = async () => {}
   const tracker = createTracker(client, (report) => tell(report))
 
   async function client(): Promise<Client> {

@@ -11,7 +11,7 @@ import { screenOf, type Client } from './terminal.ts'
  *
  *   signals.jsonl ── started, hooks ──▶ report
  *                 └─ exited ─┐
- *   bell ─▶ scan ── dead ────┼─▶ reap: how it ended ▸ tmux has read everything ▸ screen.txt ▸ kill-session ▸ report
+ *   bell ─▶ scan ── dead ────┼─▶ reap: how it ended ▸ tmux has read everything ▸ screen.txt ▸ report ▸ kill-session
  *                └─ gone ────┘
  */
 export interface Tracker {
@@ -67,7 +67,7 @@ const lookAgainMs = 15
 /** All that tmux keeps: its history limit and a screen. */
 const everything = 10_000
 
-export function createTracker(client: () => Promise<Client>, tell: (report: Report) => void): Tracker {
+export function createTracker(client: () => Promise<Client>, tell: (report: Report) => Promise<void>): Tracker {
   const tracked = new Map<string, Tracked>()
   let scanning: Promise<void> | null = null
   let scanAgain = false
@@ -122,7 +122,8 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
       if (entry.type === 'signal') sights.push({ type: 'signal', signal: entry.signal })
     }
     if (sights.length === 0) return
-    tell({ id: session.id, cursor: session.cursor, sights })
+    // One that is not stored is told again after a restart, from the cursor that was.
+    tell({ id: session.id, cursor: session.cursor, sights }).catch(() => {})
     session.begin()
   }
 
@@ -131,9 +132,10 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     session.reaping ??= (async () => {
       await session.placed
       const exit = recorded ?? (await howItEnded(session, row))
-      await saveLastScreen(session)
-      tell({ id: session.id, cursor: session.cursor, sights: [{ type: 'exited', exit }] })
+      const pane = await saveLastScreen(session)
+      await tell({ id: session.id, cursor: session.cursor, sights: [{ type: 'exited', exit }] })
       drop(session)
+      if (pane !== null) await (await client()).control.run(['kill-session', '-t', pane])
     })().catch(() => {
       session.reaping = null
       // Nobody else will look: a session without a pane is not awaited by a scan.
@@ -161,10 +163,13 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     return { code: signal || row.status === '' ? null : Number(row.status), signal, reason: 'its launcher was killed', at }
   }
 
-  /** The launcher has closed the terminal, or is dead: wait until tmux has read all of it, keep the screen, end the tmux session. */
-  async function saveLastScreen(session: Tracked): Promise<void> {
+  /**
+   * The launcher has closed the terminal, or is dead: wait until tmux has read all of it, keep the screen, free the
+   * name. The tmux session itself stays until the end is safe: it is what a restart would find.
+   */
+  async function saveLastScreen(session: Tracked): Promise<string | null> {
     const pane = await paneOf(session)
-    if (pane === null) return
+    if (pane === null) return null
     const { control, version } = await client()
     for (let turn = 0; turn < drainTurns; turn++) {
       const [lines] = await control.run(['display-message', '-p', '-t', pane, '#{pane_dead}'])
@@ -173,8 +178,8 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     const screen = await screenOf({ control, version }, pane, everything)
     // A full disk loses the last screen; it must not keep the end from being told.
     await session.directory.saveScreen(screen.join('\n')).catch(() => {})
-    session.pane = null
-    await control.run(['kill-session', '-t', pane])
+    await control.run(['rename-session', '-t', pane, `_ended-${session.id}`])
+    return pane
   }
 
   function drop(session: Tracked): void {

@@ -1,0 +1,154 @@
+import { createBus, type Bus } from './bus.ts'
+import type { Limits } from './config.ts'
+import { ending, isEnded, reduce } from './session.ts'
+import type { Store } from './store.ts'
+import type { Agent, Backend, Report, SessionRecord, Signal } from './types.ts'
+
+/** A session as it has become, and the signals that came with it. */
+export interface Change {
+  readonly record: SessionRecord
+  readonly signals: readonly Signal[]
+}
+
+/** Makes sessions of what backends report, and takes over those of an earlier server. */
+export interface Supervisor {
+  readonly changes: Bus<Change>
+  /** Shows a record to everybody, and stores it in the background. */
+  save(record: SessionRecord): void
+  /** Ends a session that has no program. */
+  fail(record: SessionRecord, reason: string): void
+  /** Looks at the screen of a session that is still starting after its agent's time for that. */
+  expect(id: string): void
+  close(): void
+}
+
+export interface SupervisorOptions {
+  readonly backends: Readonly<Record<string, Backend>>
+  readonly agents: Readonly<Record<string, Agent>>
+  readonly store: Store
+  readonly limits: Limits
+  readonly now: () => Date
+  readonly log: (message: string, data?: Record<string, unknown>) => void
+}
+
+const recoverAgainMs = 5000
+/** A dialog fits on a screen. */
+const dialogLines = 60
+
+export async function supervise({ backends, agents, store, limits, now, log }: SupervisorOptions): Promise<Supervisor> {
+  const changes = createBus<Change>()
+  const timers = new Set<ReturnType<typeof setTimeout>>()
+  const problem = (message: string, id: string) => (error: unknown) => log(message, { id, error: String(error) })
+
+  async function apply({ id, cursor, sights }: Report): Promise<void> {
+    const record = store.get(id)
+    if (!record) return
+    const agent = agents[record.session.agent]
+    let session = record.session
+    for (const sight of sights) {
+      if (sight.type === 'exited') {
+        session = reduce(session, ending(sight.exit, record.stopping))
+        continue
+      }
+      if (sight.type === 'launched') {
+        session = reduce(session, { type: 'launched', evidence: { source: 'process', rule: 'its launcher runs', at: sight.at } })
+      }
+      const event = agent?.read(sight, session)
+      if (event) session = reduce(session, event)
+    }
+    const signals = sights.flatMap((sight) => (sight.type === 'signal' ? [sight.signal] : []))
+    await put({ ...record, session, cursor }, signals)
+  }
+
+  function put(record: SessionRecord, signals: readonly Signal[] = []): Promise<void> {
+    const stored = store.put(record)
+    changes.emit({ record, signals })
+    return stored
+  }
+
+  function save(record: SessionRecord): void {
+    put(record).catch(problem('a session was not saved', record.session.id))
+  }
+
+  function fail(record: SessionRecord, reason: string): void {
+    const exit = { code: null, signal: null, reason, at: now().toISOString() }
+    save({ ...record, session: reduce(record.session, ending(exit, record.stopping)) })
+  }
+
+  function after(ms: number, task: () => void): void {
+    const timer = setTimeout(() => {
+      timers.delete(timer)
+      task()
+    }, ms)
+    timers.add(timer)
+  }
+
+  // ---- sessions that do not begin ------------------------------------------------------------------------------------
+
+  function expect(id: string): void {
+    const { session } = store.get(id)!
+    const startup = agents[session.agent]?.startup
+    if (!startup || session.status !== 'starting') return
+    const left = Date.parse(session.createdAt) + startup.afterMs - now().getTime()
+    after(Math.max(left, 0), () => void lookAtStart(id, startup).catch(problem('a screen cannot be read', id)))
+  }
+
+  async function lookAtStart(id: string, startup: NonNullable<Agent['startup']>): Promise<void> {
+    const handle = store.get(id)?.handle
+    const backend = backends[store.get(id)?.session.backend ?? '']
+    if (!handle || !backend) return
+    const { text } = await backend.capture(handle, dialogLines)
+    const record = store.get(id)
+    if (record?.session.status !== 'starting') return
+    save({ ...record, session: reduce(record.session, startup.read(text, now().toISOString())) })
+  }
+
+  // ---- taking over after a restart -----------------------------------------------------------------------------------
+
+  /** Follows every live session of a backend again. One that was being started is there or never was: the backend's list decides. */
+  async function recover(name: string, backend: Backend): Promise<void> {
+    const live = store.all().filter(({ session }) => session.backend === name && !isEnded(session.status))
+    try {
+      for (const { session, handle, cursor, stopping } of live) {
+        if (!handle) continue
+        await backend.follow({ id: session.id, handle }, cursor)
+        if (stopping !== null) backend.stop(handle, limits.graceMs).catch(problem('a session does not end', session.id))
+        expect(session.id)
+      }
+      const unsure = live.filter(({ handle }) => handle === null)
+      if (unsure.length === 0) return
+      const sightings = new Map((await backend.list()).map((sighting) => [sighting.id, sighting]))
+      for (const record of unsure) {
+        const sighting = sightings.get(record.session.id)
+        if (!sighting) {
+          fail(record, 'the server stopped before it was started')
+          continue
+        }
+        save({ ...record, handle: sighting.handle, session: { ...record.session, attach: backend.attach(sighting.handle) } })
+        await backend.follow(sighting, record.cursor)
+        expect(record.session.id)
+      }
+    } catch (error) {
+      log('a backend cannot be asked for its sessions', { backend: name, error: String(error) })
+      after(recoverAgainMs, () => void recover(name, backend))
+    }
+  }
+
+  for (const key of store.damaged) log('a damaged record was set aside', { key: `damaged:${key}` })
+  await Promise.all(
+    Object.entries(backends).map(async ([name, backend]) => {
+      await backend.open(apply)
+      await recover(name, backend)
+    }),
+  )
+
+  return {
+    changes,
+    save,
+    fail,
+    expect,
+    close() {
+      for (const timer of timers) clearTimeout(timer)
+    },
+  }
+}
