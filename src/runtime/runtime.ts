@@ -64,7 +64,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const byName = createLock()
   const byInput = createLock()
   const supervisor = await supervise({ backends, agents, store, limits, now, log: options.log ?? (() => {}) })
-  const { changes, save, fail } = supervisor
+  const { changes } = supervisor
 
   // ---- the verbs -----------------------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       await store.put({ session, handle: null, cursor: 0, stopping: null })
       const handle = await backend.start(id, name, command)
       const record = store.get(id)!
-      save({ ...record, handle, session: { ...record.session, attach: isEnded(record.session.status) ? null : backend.attach(handle) } })
+      supervisor.save({ ...record, handle, session: { ...record.session, attach: isEnded(record.session.status) ? null : backend.attach(handle) } })
       supervisor.expect(id)
       return store.get(id)!.session
     } catch (error) {
@@ -210,7 +210,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       const after = store.get(id)!
       if (!isEnded(after.session.status)) {
         if (stopping.handle) throw new InstarError('backend_failed', `Cannot end session "${name}": its program does not go away`)
-        fail(after, 'ended on request')
+        supervisor.fail(after, 'ended on request')
       }
     }
     const { session } = store.get(id)!
