@@ -58,4 +58,4 @@ function unknownRoute(routes: App['routes'], method: string, path: string): Inst
   return new InstarError('method_not_allowed', `Cannot ${method} this path: it takes ${[...methods].join(', ')}`, { methods: [...methods] })
 }
 
-const pattern = (path: string): RegExp => new RegExp(`^${path.replace(/:[^/]+/g, '[^/]+')}/?$`)
+const pattern = (path: string): RegExp => new RegExp(`^${path.replace(/:[^/]+/g, '[^/]+')}$`)

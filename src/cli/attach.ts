@@ -23,9 +23,7 @@ export default command({
 
 async function runHere(line: string): Promise<number> {
   const [program = '', ...args] = line.split(/\s+/)
-  // A person may sit in a tmux of their own: this is another one, so nothing is nested.
-  const { TMUX: _, ...env } = process.env
-  const child = spawn(program, args, { stdio: 'inherit', env })
+  const child = spawn(program, args, { stdio: 'inherit' })
   return new Promise((resolve, reject) => {
     child.once('error', (error: NodeJS.ErrnoException) =>
       reject(

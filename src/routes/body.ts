@@ -9,10 +9,15 @@ export async function jsonBody(request: Request, limit: number): Promise<unknown
   if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge()
   const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of request.body ?? []) {
-    size += chunk.length
-    if (size > limit) throw tooLarge()
-    chunks.push(chunk)
+  try {
+    for await (const chunk of request.body ?? []) {
+      size += chunk.length
+      if (size > limit) throw tooLarge()
+      chunks.push(chunk)
+    }
+  } catch (error) {
+    // The client went away in the middle: nobody reads the answer.
+    throw error instanceof InstarError ? error : new InstarError('invalid_json', 'Cannot read the body: it was cut off', {}, error)
   }
   try {
     return JSON.parse(decode(chunks, size))

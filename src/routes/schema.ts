@@ -18,14 +18,18 @@ const name = v.pipe(
   v.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit'),
 )
 
+/** Names that a plain object cannot hold safely; valibot's `record` would drop them without a word. */
+const reserved = ['__proto__', 'constructor', 'prototype']
+
 const entries = <T extends v.GenericSchema<string>>(key: T) =>
   v.pipe(
-    v.record(
-      key,
-      v.pipe(v.string('must be a string'), v.maxLength(100_000, 'must have at most 100000 characters'), noNul),
+    v.custom<Record<string, unknown>>(
+      (given) => typeof given === 'object' && given !== null && !Array.isArray(given),
       'must be an object of strings',
     ),
+    v.check((given) => !Object.keys(given).some((name) => reserved.includes(name)), `must not name ${reserved.join(', ')}`),
     v.check((given) => Object.keys(given).length <= maxEntries, `must have at most ${maxEntries} entries`),
+    v.record(key, v.pipe(v.string('must be a string'), v.maxLength(100_000, 'must have at most 100000 characters'), noNul)),
   )
 
 const between = (min: number, max: number) =>

@@ -152,7 +152,11 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       await store.put({ session, handle: null, cursor: 0, stopping: null })
       const handle = await backend.start(id, name, command)
       const record = store.get(id)!
-      supervisor.save({ ...record, handle, session: { ...record.session, attach: isEnded(record.session.status) ? null : backend.attach(handle) } })
+      supervisor.save({
+        ...record,
+        handle,
+        session: { ...record.session, attach: isEnded(record.session.status) ? null : backend.attach(handle) },
+      })
       supervisor.expect(id)
       return store.get(id)!.session
     } catch (error) {

@@ -97,6 +97,12 @@ export async function openStore(storage: Storage): Promise<Store> {
 }
 
 const text = v.string()
+/** valibot's `record` takes arrays as well. */
+const entries = <T extends v.GenericSchema>(value: T) =>
+  v.pipe(
+    v.custom<object>((given) => typeof given === 'object' && given !== null && !Array.isArray(given)),
+    v.record(text, value),
+  )
 const maybeText = v.nullable(text)
 const evidence = v.object({ source: v.picklist(['hook', 'transcript', 'screen', 'process', 'backend']), rule: text, at: text })
 const waiting = v.object({
@@ -119,7 +125,7 @@ const recordSchema: v.GenericSchema<unknown, SessionRecord> = v.object({
     cwd: text,
     jobSlug: maybeText,
     parent: maybeText,
-    labels: v.record(text, text),
+    labels: entries(text),
     createdAt: text,
     startedAt: maybeText,
     endedAt: maybeText,
@@ -129,23 +135,27 @@ const recordSchema: v.GenericSchema<unknown, SessionRecord> = v.object({
     waiting: v.nullable(waiting),
     lastError: maybeText,
     evidence,
-    usage: v.nullable(v.record(text, v.number())),
+    usage: v.nullable(entries(v.number())),
     attach: maybeText,
   }),
-  handle: v.nullable(v.record(text, v.union([text, v.number()]))),
+  handle: v.nullable(entries(v.union([text, v.number()]))),
   cursor: v.pipe(v.number(), v.integer(), v.minValue(0)),
   stopping: maybeText,
 })
 
+/** Null when the record is damaged. A storage that cannot be read is a failure, not damage. */
 async function read(storage: Storage, key: string): Promise<SessionRecord | null> {
+  // Raw, because getItem would hand back a cut-off JSON text as a string without an error.
+  const raw = await storage.getItemRaw<Uint8Array | string>(key)
+  const result = v.safeParse(recordSchema, parseJson(typeof raw === 'string' ? raw : new TextDecoder().decode(raw ?? undefined)))
+  return result.success && prefix + result.output.session.id === key ? result.output : null
+}
+
+function parseJson(text: string): unknown {
   try {
-    // Raw, because getItem would hand back a cut-off JSON text as a string without an error.
-    const raw = await storage.getItemRaw<Uint8Array | string>(key)
-    const json: unknown = JSON.parse(typeof raw === 'string' ? raw : new TextDecoder().decode(raw ?? undefined))
-    const result = v.safeParse(recordSchema, json)
-    return result.success && prefix + result.output.session.id === key ? result.output : null
+    return JSON.parse(text)
   } catch {
-    return null
+    return undefined
   }
 }
 

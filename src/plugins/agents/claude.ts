@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix'
 import * as v from 'valibot'
 import type { Agent, Event, Keystroke, Launch, Session, Signal } from '../../runtime/types.ts'
-import { longestArgument } from './shell.ts'
+import { isTooLong } from './shell.ts'
 
 export interface ClaudeOptions {
   /** The program. Default: `claude` on the PATH. */
@@ -179,7 +179,7 @@ function hooks(directory: string): Record<string, unknown> {
 // ---- prompt and composer ---------------------------------------------------------------------------------------------
 
 function promptOf({ prompt }: Launch, directory: string): { prompt: string; files: Record<string, string> } {
-  if (new TextEncoder().encode(prompt).length <= longestArgument) return { prompt, files: {} }
+  if (!isTooLong(prompt)) return { prompt, files: {} }
   const file = join(directory, 'prompt.md')
   return { prompt: `Read the file ${file}: it is the user's full request for this session. Carry it out.`, files: { 'prompt.md': prompt } }
 }

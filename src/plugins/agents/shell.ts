@@ -1,8 +1,8 @@
 import { join } from 'node:path/posix'
 import type { Agent } from '../../runtime/types.ts'
 
-/** Above this a command line goes by file: the kernel takes at most 128 KiB for one argument. */
-export const longestArgument = 100_000
+/** Whether a text is too long to be an argument: the kernel takes at most 128 KiB for one. */
+export const isTooLong = (text: string): boolean => new TextEncoder().encode(text).length > 100_000
 
 /**
  * Any command: the prompt is the command line, run with `sh -c`; `args` become its `$1`, `$2`, …. It is `running` from
@@ -11,7 +11,7 @@ export const longestArgument = 100_000
 export function shell(): Agent {
   return {
     plan({ prompt, args, env, cwd, size }, directory) {
-      const long = prompt.length > longestArgument
+      const long = isTooLong(prompt)
       return {
         argv: long ? ['sh', join(directory, 'prompt'), ...args] : ['sh', '-c', prompt, 'sh', ...args],
         env,

@@ -16,7 +16,7 @@ const temporary = '.tmp'
  */
 export const files = defineDriver<{ base: string }>(({ base }) => {
   const ready = sweep(base)
-  const file = (key: string) => join(base, ...key.split(':').map(encodeURIComponent)) + suffix
+  const file = (key: string) => join(base, ...key.split(':').map(encode)) + suffix
 
   async function write(key: string, value: string | Uint8Array): Promise<void> {
     await ready
@@ -76,6 +76,9 @@ export const files = defineDriver<{ base: string }>(({ base }) => {
   }
 })
 
+/** Without dots: no part of a key is `..`, or could be the name of another key's file. */
+const encode = (part: string): string => encodeURIComponent(part).replaceAll('.', '%2E')
+
 /** Removes what a crash left half-written. */
 async function sweep(base: string): Promise<void> {
   await mkdir(base, { recursive: true, mode: 0o700 })
@@ -85,7 +88,10 @@ async function sweep(base: string): Promise<void> {
 
 /** Every file below `base`, with `/` between the parts. */
 async function walk(base: string): Promise<string[]> {
-  const entries = await readdir(base, { recursive: true, withFileTypes: true })
+  const entries = await readdir(base, { recursive: true, withFileTypes: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
   return entries
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(base.length).split('\\').join('/').replace(/^\//, ''))

@@ -6,14 +6,17 @@ import { keeper } from './scripts.ts'
 /** The session that our control connection is attached to. Not a name a session of ours can have. */
 export const keeperName = '_keeper'
 
+/** What programs in sessions know their terminal as. */
+export const terminalName = 'tmux-256color'
+
 /** tmux 3.1 has no `new-session -e`, no filters and no exit status hook that we could build on. */
 export const oldestVersion = 302
 
 /** How long a verb waits for a connection that is being made again. */
 const patienceMs = 1000
 const backoffMs = [20, 100, 300, 1000, 3000, 10_000]
-/** How often tmux before 3.6 is told to look for children whose SIGCHLD it missed. Only a launcher that was killed needs it. */
-const nudgeMs = 1000
+/** How often the keeper is looked after. */
+const tendMs = 1000
 const historyLimit = 5000
 
 export interface Connection {
@@ -71,9 +74,10 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
         if (text.startsWith(bell)) onBell()
       },
     )
-    const nudge = setInterval(() => void control.run(['send-keys', '-t', `=${keeperName}:`, 'Enter']).catch(() => {}), nudgeMs).unref()
+    let keeperPane = ''
+    const tick = setInterval(() => void tend(control, keeperPane, version?.number ?? 0, onBell).catch(() => {}), tendMs).unref()
     void control.closed.then((cause) => {
-      clearInterval(nudge)
+      clearInterval(tick)
       if (closing) return
       const wait = backoffMs[Math.min(failures, backoffMs.length - 1)]!
       current = new Promise((resolve, reject) => {
@@ -88,11 +92,11 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
       if (number < oldestVersion) {
         throw new InstarError('backend_unavailable', `Cannot use tmux ${name}: 3.2 or newer is needed`, { version: name })
       }
-      if (number >= 306) clearInterval(nudge)
       await setUp(control, pane, number)
       version = { name, number }
       // What tmux types into the keeper comes back as its output; the line of a nudge does not hold the letter.
       bell = `%output ${pane} x`
+      keeperPane = pane
     } catch (error) {
       await control.close()
       throw error
@@ -104,8 +108,12 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
 
   return {
     version: () => version,
-    control: () => {
-      if (closing) return Promise.reject(new InstarError('backend_unavailable', 'Cannot ask tmux: the server is stopping'))
+    async control() {
+      if (closing) throw new InstarError('backend_unavailable', 'Cannot ask tmux: the server is stopping')
+      const control = await Promise.race([current, patience()])
+      if (!control.isClosed) return control
+      // Once it is known to be gone, `current` is the next one.
+      await control.closed
       return Promise.race([current, patience()])
     },
     async close() {
@@ -114,6 +122,16 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
       await control?.close()
     },
   }
+}
+
+/** Brings back a keeper that somebody has killed; and tells tmux before 3.6 to look for children whose SIGCHLD it missed, which only a launcher that was killed needs. */
+async function tend(control: Control, pane: string, version: number, onBell: () => void): Promise<void> {
+  if (pane === '') return
+  const [answer] = await control.run(['display-message', '-p', '-t', pane, '#{pane_dead}'])
+  if (answer?.[0] === '1') {
+    await control.run(['respawn-pane', '-k', '-t', pane])
+    onBell()
+  } else if (version < 306) await control.run(['send-keys', '-t', pane, 'Enter'])
 }
 
 async function setUp(control: Control, pane: string, version: number): Promise<void> {
@@ -129,7 +147,7 @@ async function setUp(control: Control, pane: string, version: number): Promise<v
     ['-g', 'automatic-rename', 'off'],
     ['-g', 'allow-rename', 'off'],
     ['-g', 'update-environment', ''],
-    ['-g', 'default-terminal', 'tmux-256color'],
+    ['-g', 'default-terminal', terminalName],
     ['-g', 'history-limit', String(historyLimit)],
     ['-g', 'default-shell', '/bin/sh'],
   ]

@@ -29,6 +29,9 @@ export class Control {
   readonly #decoder = new StringDecoder('utf8')
   readonly #notify: (notification: string) => void
   readonly #watchdog: NodeJS.Timeout
+  get isClosed(): boolean {
+    return this.#closed !== null
+  }
   /** Resolves, never rejects, when the client is gone. */
   readonly closed: Promise<Error>
 
@@ -53,7 +56,9 @@ export class Control {
     this.#child.stderr.on('data', (bytes: Buffer) => (complaint = (complaint + bytes.toString()).slice(-500)))
     this.#watchdog = setInterval(() => this.#check(), 1000).unref()
     this.closed = this.#child.then((result) =>
-      this.#fail(new Error(complaint.trim() || result.shortMessage || 'tmux closed the connection', { cause: result })),
+      this.#fail(
+        new Error(complaint.trim() || (result.code === 'ENOENT' ? 'it is not installed' : 'it closed the connection'), { cause: result }),
+      ),
     )
   }
 
@@ -61,14 +66,14 @@ export class Control {
   async run(...commands: readonly (readonly string[])[]): Promise<string[][]> {
     const blocks = await this.#send(line(commands), parseAnswer)
     const failed = blocks.find((block) => !block.ok)
-    if (failed) throw new InstarError('backend_failed', `tmux refused: ${failed.lines.join(' ')}`)
+    if (failed) throw refused(failed)
     return blocks.map((block) => [...block.lines])
   }
 
   /** Runs one command whose output a program in a pane may have written. */
   async read(command: readonly string[]): Promise<string[]> {
     const [block] = await this.#send(line([command]), parseUntrusted)
-    if (!block?.ok) throw new InstarError('backend_failed', `tmux refused: ${block?.lines.join(' ') ?? 'no answer'}`)
+    if (!block?.ok) throw refused(block)
     return [...block.lines]
   }
 
@@ -132,6 +137,9 @@ export class Control {
     return error
   }
 }
+
+const refused = (block: Block | undefined): InstarError =>
+  new InstarError('backend_failed', `Cannot get tmux to do it: ${block?.lines.join(' ') || 'it does not say why'}`)
 
 const unavailable = (cause: Error): InstarError =>
   new InstarError('backend_unavailable', `Cannot ask tmux: ${cause.message.split('\n')[0]}`, {}, cause)

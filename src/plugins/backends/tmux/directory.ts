@@ -3,8 +3,7 @@ import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/prom
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import type { Command, Exit, Signal } from '../../../runtime/types.ts'
-import { hook } from './scripts.ts'
-import { shellQuote } from './protocol.ts'
+import { commandFile, hook } from './scripts.ts'
 
 /**
  * A session's directory (0700), the truth that outlives the server:
@@ -70,23 +69,26 @@ export function sessionDirectory(base: string, id: string): SessionDirectory {
   async function entry(text: string, at: string): Promise<DistributiveOmit<Entry, 'cursor'>> {
     try {
       const json = JSON.parse(text) as Record<string, unknown>
-      if (json['launcher'] === 'started') return { type: 'started', pid: Number(json['pid']), at }
+      if (json['launcher'] === 'started') return { type: 'started', pid: Number(json['pid']), at: await createdAt() }
       if (json['launcher'] === 'exited') return { type: 'exited', exit: (await exit()) ?? { ...decode(Number(json['code']), ''), at } }
       if (typeof json['hook'] !== 'string') return { type: 'unreadable' }
       const spilled = typeof json['file'] === 'string' && /^payload\.\d+$/.test(json['file']) ? json['file'] : null
       const payload: unknown = spilled ? JSON.parse(await readFile(file(spilled), 'utf8')) : json['payload']
-      return { type: 'signal', signal: { event: json['hook'], payload, at } }
+      return { type: 'signal', signal: { event: json['hook'], payload, at: within(json['time'], at) } }
     } catch {
       return { type: 'unreadable' }
     }
   }
+
+  /** When its files were made, which is right before its program starts. */
+  const createdAt = async () => (await stat(file('command'))).mtime.toISOString()
 
   return {
     path,
     exit,
     async create(command) {
       await mkdir(path, { recursive: true, mode: 0o700 })
-      const all = { ...command.files, command: script(command), 'hook.sh': hook, 'signals.jsonl': '' }
+      const all = { ...command.files, command: commandFile(command), 'hook.sh': hook, 'signals.jsonl': '' }
       await Promise.all(Object.entries(all).map(([name, text]) => writeFile(file(name), text, { mode: 0o600 })))
     },
     async follow(cursor, tell) {
@@ -138,27 +140,24 @@ export function sessionDirectory(base: string, id: string): SessionDirectory {
   }
 }
 
-/** The file that launch.sh reads. Values stand in no argument list and no environment but the program's own. */
-function script({ argv, env, cwd }: Command): string {
-  const exports = Object.entries(env).map(([name, value]) => `export ${name}=${shellQuote(value)}\n`)
-  return `${exports.join('')}instar_cwd=${shellQuote(cwd)}\nset -- ${argv.map(shellQuote).join(' ')}\n`
-}
-
 /** A shell's `$?` as an exit: above 128 it is a signal if the shell said that something was killed, or is silent about that signal by custom. */
 function decode(code: number, words: string): Omit<Exit, 'at'> {
   const signal = signalName(code - 128)
   const silent = signal === 'SIGINT' || signal === 'SIGPIPE'
   if (signal && (silent || words.trim() !== '')) return { code: null, signal, reason: null }
-  const said = words
-    .trim()
-    .split('\n')
-    .at(-1)
-    ?.replace(/^(?:instar: |.*?launch\.sh: (?:(?:line )?\d+: )?)/, '')
+  const said = words.trim().split('\n').at(-1)
   return { code, signal: null, reason: (code === 126 || code === 127) && said ? `could not start: ${said}` : null }
 }
 
 export const signalName = (number: number): string | null =>
   Object.entries(constants.signals).find(([, value]) => value === number)?.[0] ?? null
+
+/** A time in whole seconds, made as exact as can be: not after `latest`, which is exact for the last line of a file. */
+function within(seconds: unknown, latest: string): string {
+  if (typeof seconds !== 'number') return latest
+  const end = new Date(seconds * 1000 + 999).toISOString()
+  return end < latest ? end : latest
+}
 
 /** A file's bytes from an offset, and when it was last written. A file that is gone has none. */
 async function readFrom(path: string, offset: number): Promise<{ bytes: Buffer; at: string }> {

@@ -18,8 +18,8 @@ export function quote(argument: string): string {
 /** Commands as one line: they run back to back, and an error stops the rest. */
 export const line = (commands: readonly (readonly string[])[]): string => commands.map((words) => words.map(quote).join(' ')).join(' ; ')
 
-/** Makes a text mean itself where tmux expands formats: names, directories, the command of pipe-pane. `#(…)` there would be run. */
-export const literal = (text: string): string => text.replaceAll('#', '##')
+/** Makes a text mean itself where tmux expands formats: the command of pipe-pane. `#(…)` there would be run. Before `[`, which begins a style, tmux keeps every `#` as it is. */
+export const literal = (text: string): string => text.replace(/#+(\[?)/g, (run, style) => (style ? run : run + run))
 
 /** The same where tmux expands strftime as well: the command of pipe-pane. */
 export const literalTime = (text: string): string => literal(text).replaceAll('%', '%%')

@@ -35,14 +35,10 @@ export function trimEnd(lines: readonly string[]): string[] {
 export async function press(client: Client, pane: string, stroke: Keystroke): Promise<boolean> {
   switch (stroke.type) {
     case 'paste': {
+      const text = typeable(stroke.text)
+      if (text === '') return true
       const buffer = `instar-${randomBytes(6).toString('hex')}`
-      return whileAlive(client, pane, `paste-buffer -d -p -b ${buffer} -t ${pane}`, [
-        'set-buffer',
-        '-b',
-        buffer,
-        '--',
-        typeable(stroke.text),
-      ])
+      return whileAlive(client, pane, `paste-buffer -d -p -b ${buffer} -t ${pane}`, ['set-buffer', '-b', buffer, '--', text])
     }
     case 'visible':
       await waitVisible(client, pane, stroke.text)

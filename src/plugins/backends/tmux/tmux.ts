@@ -3,14 +3,15 @@ import { join } from 'node:path'
 import { execa } from 'execa'
 import type { BackendFactory, BackendState } from '../../../runtime/config.ts'
 import { InstarError } from '../../../runtime/error.ts'
-import type { Backend, Health, Report, Terminal } from '../../../runtime/types.ts'
-import { connect, oldestVersion, type Connection } from './connection.ts'
+import type { Backend, Health, Report, Size, Terminal } from '../../../runtime/types.ts'
+import { connect, oldestVersion, terminalName, type Connection } from './connection.ts'
+import type { Control } from './control.ts'
 import { sessionDirectory } from './directory.ts'
 import { descendants, terminate } from './processes.ts'
 import { literalTime, shellQuote, versionNumber } from './protocol.ts'
 import { launcher } from './scripts.ts'
 import { press, screenOf, trimEnd, type Client } from './terminal.ts'
-import { createTracker, deferred, hasEnded } from './tracker.ts'
+import { createTracker, deferred, hasEnded, type Row, type Tracked } from './tracker.ts'
 
 export interface TmuxOptions {
   /** The tmux program. Default: `tmux` on the PATH. */
@@ -76,6 +77,30 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
 
   const look = () => void tracker.scan().catch(() => {}) // When the connection broke, the next one looks.
 
+  /** Makes the tmux session, with its log: one line, so that tmux reads nothing from the pane before the log is there. */
+  async function make(control: Control, { id, name, directory }: Tracked, size: Size): Promise<Pick<Row, 'pane' | 'pid'>> {
+    const target = `=${name}:`
+    const log = literalTime(`exec cat >>${shellQuote(join(directory.path, 'output.log'))}`)
+    const place = ['-s', name, '-n', 'agent', '-x', String(size.cols), '-y', String(size.rows), '-c', '/']
+    // Everything that tmux put into its environment stays out, but for the name of the terminal.
+    const argv = ['env', '-i', `TERM=${terminalName}`, '/bin/sh', launchFile, directory.path]
+    const [made] = await control.run(
+      ['new-session', '-d', '-P', '-F', '#{pane_id} #{pane_pid}', ...place, '--', ...argv],
+      ['set-option', '-t', target, '@instar_id', id],
+      ['pipe-pane', '-t', target, log],
+    )
+    const [pane = '', pid] = made![0]!.split(' ')
+    return { pane, pid: Number(pid) }
+  }
+
+  /** When the connection broke, a session was made or not: the next connection tells. */
+  async function found(error: unknown, id: string): Promise<Row> {
+    if (!(error instanceof InstarError) || error.code !== 'backend_unavailable') throw error
+    const row = (await tracker.rows()).find((each) => each.id === id)
+    if (!row) throw error
+    return row
+  }
+
   /** After a start that failed or whose outcome is unknown: nothing of it may stay. */
   async function unmake(id: string): Promise<void> {
     const row = (await tracker.rows().catch(() => [])).find((each) => each.id === id)
@@ -120,35 +145,9 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
       try {
         const [{ control }] = await Promise.all([client().catch(explain), session.directory.create(command)])
         await tracker.follow(session)
-        const target = `=${name}:`
-        const log = literalTime(`exec cat >>${shellQuote(join(session.directory.path, 'output.log'))}`)
-        const size = ['-x', String(command.size.cols), '-y', String(command.size.rows)]
-        // One line, so that tmux reads nothing from the pane before the log is there.
-        const [made] = await control.run(
-          [
-            'new-session',
-            '-d',
-            '-P',
-            '-F',
-            '#{pane_id} #{pane_pid}',
-            '-s',
-            name,
-            '-n',
-            'agent',
-            ...size,
-            '-c',
-            '/',
-            '--',
-            '/bin/sh',
-            launchFile,
-            session.directory.path,
-          ],
-          ['set-option', '-t', target, '@instar_id', id],
-          ['pipe-pane', '-t', target, log],
-        )
-        const [pane = '', pid] = made![0]!.split(' ')
-        session.pane = pane
-        session.pid = Number(pid)
+        const row = await make(control, session, command.size).catch((error: unknown) => found(error, id))
+        session.pane = row.pane
+        session.pid = row.pid
         placed.resolve()
       } catch (error) {
         tracker.drop(session)

@@ -64,6 +64,8 @@ const drainTurns = 64
 /** A dead pane without a status gets one when tmux next looks for its children; 3.2 never tells a signal. */
 const statusTimeoutMs = 2500
 const lookAgainMs = 15
+/** How long a program may take to end after a hang-up, before it is ended. */
+const hangupMs = 2000
 /** All that tmux keeps: its history limit and a screen. */
 const everything = 10_000
 
@@ -148,7 +150,9 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     if (recorded) return recorded
     const at = new Date().toISOString()
     if (!row) {
-      // No terminal and no record yet. When its tmux server was killed, the launcher still writes one.
+      // No terminal and no record yet: when its tmux server was killed, the program got a hang-up, and its launcher still writes one.
+      const late = await recordWithin(session, hangupMs)
+      if (late) return late
       if (session.pid !== null && isAlive(session.pid)) await terminate([...(await descendants(session.pid)), session.pid], 1000)
       return (await session.directory.exit()) ?? { code: null, signal: null, reason: 'its terminal is gone and it left no exit record', at }
     }
@@ -161,6 +165,15 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     if (late) return late
     const signal = row.signal === '' ? null : signalName(Number(row.signal))
     return { code: signal || row.status === '' ? null : Number(row.status), signal, reason: 'its launcher was killed', at }
+  }
+
+  /** What the launcher records within some time, as long as there is a launcher. */
+  async function recordWithin(session: Tracked, ms: number): Promise<Exit | null> {
+    for (const began = Date.now(); ; await new Promise((resolve) => setTimeout(resolve, lookAgainMs))) {
+      const alive = session.pid !== null && isAlive(session.pid)
+      const recorded = await session.directory.exit()
+      if (recorded || !alive || Date.now() - began > ms) return recorded
+    }
   }
 
   /**
