@@ -78,14 +78,14 @@ export async function openStage(): Promise<Stage> {
     async tmuxPid() {
       if (socket === '') {
         const [session] = (await (await request('GET', '/sessions?status=running')).json()) as { attach: string }[]
-        socket = /-L (\S+)/.exec(session!.attach)![1]!
+        socket = /-S (\S+)/.exec(session!.attach)![1]!
       }
-      return Number((await execa('tmux', ['-L', socket, 'display-message', '-p', '#{pid}'])).stdout)
+      return Number((await execa('tmux', ['-S', socket, 'display-message', '-p', '#{pid}'])).stdout)
     },
     async close() {
       server?.kill('SIGTERM')
       await server
-      if (socket) await execa('tmux', ['-L', socket, 'kill-server'], { reject: false })
+      if (socket) await execa('tmux', ['-S', socket, 'kill-server'], { reject: false })
       await execa('tmux', ['-L', bareSocket, 'kill-server'], { reject: false })
       // The launchers of sessions that have just ended may still write their record.
       await rm(project, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })

@@ -18,7 +18,7 @@ export interface Typed<Name extends string = string> {
 interface Definition<T extends ArgsDef> {
   readonly name: string
   readonly description: string
-  /** Positionals of which the last may be `rest`, several words. */
+  /** The last positional takes several words when its name ends with `...`. */
   readonly args: T
   readonly run: (typed: Typed<keyof T & string>) => Promise<void>
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { loadConfig, projectDirectory, readConfigFile, readSettings, stateDirectory } from '../entry/settings.ts'
+import { loadConfig } from '../entry/load-config.ts'
+import { projectDirectory, readConfigFile, readSettings, stateDirectory } from '../entry/settings.ts'
 import { command } from './command.ts'
 import { findProject } from './project.ts'
 

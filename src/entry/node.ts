@@ -12,7 +12,8 @@ import { defaultLimits, type Config } from '../runtime/config.ts'
 import { createIds } from '../runtime/id.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { openStore } from '../runtime/store.ts'
-import { loadConfig, projectDirectory, readSettings, SettingsError, socketName, type Flags, type Settings } from './settings.ts'
+import { loadConfig } from './load-config.ts'
+import { projectDirectory, readSettings, SettingsError, socketName, type Flags, type Settings } from './settings.ts'
 import { lockState, type StateLock } from './state-lock.ts'
 
 export interface Server {
@@ -52,7 +53,7 @@ async function serve(settings: Settings, config: Config, environment: NodeJS.Pro
     newId: createIds(),
     log,
   })
-  const allowedHosts = [...(config.allowedHosts ?? []), ...(loopback.test(host) ? [] : [host])]
+  const allowedHosts = [...(config.allowedHosts ?? []), ...(loopback.test(host) ? [] : [host, `[${host}]`])]
   const app = createApp(runtime, { token, version: await version(), allowedHosts, log })
   const server = createAdaptorServer({ fetch: app.fetch })
   const url = await listen(server, host, settings.port).catch(async (error: unknown) => {

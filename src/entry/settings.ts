@@ -1,8 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { register } from 'node:module'
+import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import * as v from 'valibot'
 import type { Config } from '../runtime/config.ts'
 
@@ -27,12 +25,21 @@ export interface Flags {
 
 type Environment = Readonly<Record<string, string | undefined>>
 
-const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535))
-const configFile = v.looseObject({
-  port: v.optional(port),
-  host: v.optional(v.pipe(v.string(), v.minLength(1))),
-  auth: v.optional(v.looseObject({ token: v.optional(v.pipe(v.string(), v.minLength(16), v.regex(/^\S+$/))) })),
-})
+/** valibot takes arrays for objects. */
+export const notArray = v.custom<object>(
+  (given) => typeof given === 'object' && given !== null && !Array.isArray(given),
+  'it must be an object',
+)
+
+export const port = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(65535))
+const configFile = v.pipe(
+  notArray,
+  v.looseObject({
+    port: v.optional(port),
+    host: v.optional(v.pipe(v.string(), v.minLength(1))),
+    auth: v.optional(v.pipe(notArray, v.looseObject({ token: v.optional(v.pipe(v.string(), v.minLength(16), v.regex(/^\S+$/))) }))),
+  }),
+)
 type ConfigFile = v.InferOutput<typeof configFile>
 
 export const projectDirectory = (flags: Flags, environment: Environment): string => resolve(flags.dir ?? environment['INSTAR_DIR'] ?? '.')
@@ -51,7 +58,7 @@ export async function readSettings(flags: Flags, environment: Environment, confi
   return {
     directory,
     state,
-    host: flags.host ?? environment['INSTAR_HOST'] ?? own.host,
+    host: flags.host ?? (environment['INSTAR_HOST'] || own.host),
     port: readPort(flags.port ?? environment['INSTAR_PORT']) ?? own.port,
     token: readToken(environment['INSTAR_TOKEN']) ?? own.token,
   }
@@ -65,7 +72,11 @@ export async function readConfigFile(state: string): Promise<ConfigFile | null> 
     throw new SettingsError(`Cannot read ${path}: ${error.code}`)
   })
   if (text === null) return null
-  const result = v.safeParse(configFile, parseJson(text, path))
+  return check(configFile, parseJson(text, path), path)
+}
+
+export function check<T extends v.GenericSchema>(schema: T, given: unknown, path: string): v.InferOutput<T> {
+  const result = v.safeParse(schema, given)
   if (result.success) return result.output
   const [issue] = result.issues
   throw new SettingsError(`Cannot use ${path}: ${v.getDotPath(issue) ?? 'the whole'} is wrong: ${issue.message}`)
@@ -79,7 +90,7 @@ async function initialise(state: string, file: ConfigFile | null, config: Config
   const token = file?.auth?.token ?? randomBytes(32).toString('base64url')
   await mkdir(state, { recursive: true, mode: 0o700 })
   if (file?.auth?.token === undefined) {
-    const content = { port, host, ...file, auth: { ...file?.auth, token } }
+    const content = { ...file, auth: { ...file?.auth, token } }
     await writeFile(`${path}.tmp`, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 })
     await rename(`${path}.tmp`, path)
     // Nothing in here belongs into a repository.
@@ -101,42 +112,10 @@ function readToken(text: string | undefined): string | undefined {
   throw new SettingsError('Cannot use INSTAR_TOKEN: it must have at least 16 characters and no blanks')
 }
 
-function parseJson(text: string, path: string): unknown {
+export function parseJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
     throw new SettingsError(`Cannot use ${path}: it is not valid JSON`)
   }
-}
-
-/** The project's instar.config.ts, .js or .json; an empty config when there is none. `instar` in it means this very package. */
-export async function loadConfig(directory: string): Promise<Config> {
-  for (const name of ['instar.config.ts', 'instar.config.js', 'instar.config.json']) {
-    const path = join(directory, name)
-    if (!(await stat(path).catch(() => null))) continue
-    if (name.endsWith('.json')) return parseJson(await readFile(path, 'utf8'), path) as Config
-    try {
-      await enableImports()
-      const module = (await import(pathToFileURL(path).href)) as { default?: unknown }
-      if (typeof module.default === 'object' && module.default !== null) return module.default as Config
-    } catch (error) {
-      throw new SettingsError(`Cannot load ${path}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`, {
-        cause: error,
-      })
-    }
-    throw new SettingsError(`Cannot use ${path}: it has no default export; write "export default defineConfig({ … })"`)
-  }
-  return {}
-}
-
-let importsEnabled = false
-
-/** Lets a config be TypeScript where the runtime itself cannot (Node before 22.18), and gives it this copy of the package, so that classes are the same. */
-async function enableImports(): Promise<void> {
-  if (importsEnabled) return
-  importsEnabled = true
-  const self = new URL(import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js', import.meta.url).href
-  const hooks = `export const resolve = (name, context, next) => name === 'instar' ? { url: ${JSON.stringify(self)}, shortCircuit: true } : next(name, context)`
-  if (!('features' in process && (process.features as { typescript?: unknown }).typescript)) (await import('tsx/esm/api')).register()
-  register(`data:text/javascript,${encodeURIComponent(hooks)}`)
 }

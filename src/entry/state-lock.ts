@@ -1,5 +1,6 @@
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import * as v from 'valibot'
 import { SettingsError } from './settings.ts'
@@ -25,36 +26,16 @@ export interface StateLock {
 const fileOf = (state: string): string => join(state, 'server.json')
 
 /** The server that runs on a state directory; null when there is none, or only what a killed one left. */
-export async function ownerOf(state: string): Promise<Owner | null> {
-  const owner = await readOwner(fileOf(state))
-  return owner && (await startOf(owner.pid)) === owner.started ? owner : null
-}
+export const ownerOf = (state: string): Promise<Owner | null> => liveOwner(fileOf(state))
 
-/** Takes the state directory for this process. */
+/** Takes the state directory for this process. A `SettingsError` when a server has it. */
 export async function lockState(state: string): Promise<StateLock> {
   const file = fileOf(state)
   const mine = `${file}.${process.pid}`
   const owner: Owner = { pid: process.pid, started: (await startOf(process.pid)) ?? '', url: null }
   await writeFile(mine, JSON.stringify(owner), { mode: 0o600 })
   try {
-    for (let tries = 0; ; tries++) {
-      // A link is made by one process only, and is whole from the start.
-      const taken = await link(mine, file).then(
-        () => false,
-        (error: NodeJS.ErrnoException) => {
-          if (error.code === 'EEXIST') return true
-          throw error
-        },
-      )
-      if (!taken) break
-      const other = await ownerOf(state)
-      if (other || tries > 2)
-        throw new SettingsError(
-          `Cannot start: a server already runs for this project${other ? ` (pid ${other.pid}${other.url ? `, ${other.url}` : ''})` : ''}`,
-        )
-      await rename(file, `${mine}.stale`).catch(() => {})
-      await rm(`${mine}.stale`, { force: true })
-    }
+    while (!(await take(file, mine))) await sleep(lookAgainMs)
   } finally {
     await rm(mine, { force: true })
   }
@@ -69,6 +50,55 @@ export async function lockState(state: string): Promise<StateLock> {
   }
 }
 
+const lookAgainMs = 10
+
+/**
+ * Tries to make `mine` the lock. What a killed server left may be wanted by several at a time: whoever links the claim
+ * to that very file may replace it, and looks again first, because the claim before may have been used already.
+ */
+async function take(file: string, mine: string): Promise<boolean> {
+  if (await linked(mine, file)) return true
+  const left = await identity(file)
+  if (left === null) return false
+  const owner = await liveOwner(file)
+  if (owner)
+    throw new SettingsError(`Cannot start: a server already runs for this project (pid ${owner.pid}${owner.url ? `, ${owner.url}` : ''})`)
+  const claim = `${file}.${left}`
+  if (!(await linked(mine, claim))) {
+    if (!(await liveOwner(claim))) await rm(claim, { force: true })
+    return false
+  }
+  try {
+    if ((await identity(file)) !== left) return false
+    await rename(mine, file)
+    return true
+  } finally {
+    await rm(claim, { force: true })
+  }
+}
+
+/** A link is made by one process only, and is whole from the start. */
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+/** Which file it is, whatever its name; null when there is none. */
+async function identity(file: string): Promise<string | null> {
+  const info = await stat(file).catch(() => null)
+  return info && `${info.ino}-${Math.round(info.mtimeMs)}`
+}
+
+async function liveOwner(file: string): Promise<Owner | null> {
+  const owner = await readOwner(file)
+  return owner && (await startOf(owner.pid)) === owner.started ? owner : null
+}
+
 async function readOwner(file: string): Promise<Owner | null> {
   try {
     const result = v.safeParse(ownerSchema, JSON.parse(await readFile(file, 'utf8')))
@@ -78,8 +108,11 @@ async function readOwner(file: string): Promise<Owner | null> {
   }
 }
 
-/** When a process began, in the words of ps; null when there is no such process. */
+/** When a process began, in the words of ps; null when there is no such process, or only what its parent has not collected. */
 async function startOf(pid: number): Promise<string | null> {
-  const { stdout } = await execa('ps', ['-o', 'lstart=', '-p', String(pid)], { env: { LC_ALL: 'C' }, reject: false })
-  return stdout.trim() || null
+  const { stdout, code } = await execa('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], { env: { LC_ALL: 'C' }, reject: false })
+  if (code === 'ENOENT')
+    throw new SettingsError('Cannot tell whether a server already runs: ps is not installed (Debian: apt-get install procps)')
+  const [, state, start] = /^(\S+)\s+(.+)$/.exec(stdout.trim()) ?? []
+  return state === undefined || state.startsWith('Z') ? null : start!
 }

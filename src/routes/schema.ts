@@ -16,6 +16,8 @@ const shortText = v.pipe(v.string('must be a string'), v.maxLength(1000, 'must h
 const name = v.pipe(
   v.string('must be a string'),
   v.regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 lower-case letters, digits and hyphens, and begin with a letter or digit'),
+  // GET /sessions/tmux is another route.
+  v.notValue('tmux', 'must not be "tmux", which is the name of a route'),
 )
 
 /** Names that a plain object cannot hold safely; valibot's `record` would drop them without a word. */

@@ -22,8 +22,8 @@ const historyLimit = 5000
 export interface Connection {
   /** The connected client; waits up to a second for one. `backend_unavailable` when there is none. */
   control(): Promise<Control>
-  /** The version of the server last connected to; null before the first. */
-  version(): { readonly name: string; readonly number: number } | null
+  /** What the server last connected to is, such as `3.3a`, 303 and the path of its socket; null before the first. */
+  version(): { readonly name: string; readonly number: number; readonly socket: string } | null
   close(): Promise<void>
 }
 
@@ -86,14 +86,20 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
       current.catch(() => {})
     })
     try {
-      const [[facts = '']] = (await control.run(['display-message', '-p', '-t', `=${keeperName}:`, '#{version} #{pane_id}'])) as [string[]]
-      const [name = '', pane = ''] = facts.split(' ')
+      const [[facts = '']] = (await control.run([
+        'display-message',
+        '-p',
+        '-t',
+        `=${keeperName}:`,
+        '#{version} #{pane_id} #{socket_path}',
+      ])) as [string[]]
+      const [name = '', pane = '', ...socket] = facts.split(' ')
       const number = versionNumber(name)
       if (number < oldestVersion) {
         throw new InstarError('backend_unavailable', `Cannot use tmux ${name}: 3.2 or newer is needed`, { version: name })
       }
       await setUp(control, pane, number)
-      version = { name, number }
+      version = { name, number, socket: socket.join(' ') }
       // What tmux types into the keeper comes back as its output; the line of a nudge does not hold the letter.
       bell = `%output ${pane} x`
       keeperPane = pane

@@ -7,8 +7,6 @@ interface Process {
   readonly tty: string
 }
 
-/** When a program that was asked to end is asked how. Interactive shells ignore SIGTERM and heed SIGHUP. */
-const hangupAfterMs = 1000
 const lookAgainMs = 20
 /** When, and how often, a process that stays is looked at with ps: one that has ended and that nobody collects still answers to kill(2). */
 const psAfterMs = 30
@@ -38,23 +36,36 @@ export async function descendants(root: number): Promise<number[]> {
   return [...found.keys()]
 }
 
-/** Ends processes: SIGTERM, then SIGHUP, then after `graceMs` SIGKILL. Resolves when all are gone. */
-export async function terminate(pids: readonly number[], graceMs: number): Promise<void> {
+/** Which signal is sent when, in milliseconds after the beginning. */
+export type Steps = readonly { readonly signal: NodeJS.Signals; readonly at: number }[]
+
+/** As a person asks a program to end. Interactive shells ignore SIGTERM and heed SIGHUP. */
+export const onRequest = (graceMs: number): Steps => [
+  { signal: 'SIGTERM', at: 0 },
+  { signal: 'SIGHUP', at: Math.min(1000, graceMs) },
+  { signal: 'SIGKILL', at: graceMs },
+]
+
+/** As a terminal that goes away. */
+export const afterHangUp: Steps = [
+  { signal: 'SIGHUP', at: 0 },
+  { signal: 'SIGTERM', at: 2000 },
+  { signal: 'SIGKILL', at: 3000 },
+]
+
+/** Ends processes. Resolves when all are gone. */
+export async function terminate(pids: readonly number[], steps: Steps): Promise<void> {
   const began = Date.now()
-  const steps = [
-    { signal: 'SIGTERM', at: 0 },
-    { signal: 'SIGHUP', at: Math.min(hangupAfterMs, graceMs) },
-    { signal: 'SIGKILL', at: graceMs },
-  ] as const
-  let left = pids.filter(isAlive)
+  const last = steps.at(-1)!.at
   let lookAt = began + psAfterMs
+  let left = pids.filter(isAlive)
   for (let step = 0; left.length > 0; left = left.filter(isAlive)) {
     while (step < steps.length && Date.now() - began >= steps[step]!.at) {
       for (const pid of left) signal(pid, steps[step]!.signal)
       step++
     }
     // A killed process can stay for as long as a device holds it; nothing more can be done about it.
-    if (Date.now() - began > graceMs + 5000) return
+    if (Date.now() - began > last + 5000) return
     await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
     if (Date.now() < lookAt) continue
     lookAt = Date.now() + psEveryMs

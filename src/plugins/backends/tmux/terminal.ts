@@ -31,35 +31,48 @@ export function trimEnd(lines: readonly string[]): string[] {
   return lines.slice(0, lines.findLastIndex((text) => text.trim() !== '') + 1)
 }
 
-/** Types into a pane. Resolves to false when its program is gone. */
-export async function press(client: Client, pane: string, stroke: Keystroke): Promise<boolean> {
-  switch (stroke.type) {
-    case 'paste': {
-      const text = typeable(stroke.text)
-      if (text === '') return true
-      const buffer = `instar-${randomBytes(6).toString('hex')}`
-      return whileAlive(client, pane, `paste-buffer -d -p -b ${buffer} -t ${pane}`, ['set-buffer', '-b', buffer, '--', text])
-    }
-    case 'visible':
-      await waitVisible(client, pane, stroke.text)
-      return true
-    case 'key':
-      // A person who has scrolled back is in copy mode, which would take the key.
-      return whileAlive(client, pane, `send-keys -t ${pane} ${stroke.key}`, [
-        'if-shell',
-        '-F',
-        '-t',
-        pane,
-        '#{pane_in_mode}',
-        `send-keys -t ${pane} -X cancel`,
-      ])
+/**
+ * Types into a pane. Resolves to false when its program is gone. What needs no look at the screen in between goes on one
+ * line, so that a server that dies in the middle has typed all of it or nothing.
+ */
+export async function press(client: Client, pane: string, keystrokes: readonly Keystroke[]): Promise<boolean> {
+  const commands: string[][] = []
+  const type = async (): Promise<boolean> => {
+    const answers = commands.length > 0 ? await client.control.run(...commands.splice(0)) : []
+    return !answers.some((lines) => lines[0] === dead)
   }
+  for (const stroke of keystrokes) {
+    if (stroke.type === 'visible') {
+      if (!(await type())) return false
+      await waitVisible(client, pane, stroke.text)
+    } else commands.push(...(stroke.type === 'paste' ? paste(pane, typeable(stroke.text)) : key(pane, stroke.key)))
+  }
+  return type()
 }
 
+const dead = 'the program in this pane is dead'
+
 /** Pasting into a dead pane ends the whole tmux server (seen with 3.3a), so tmux itself looks first, in the same turn. */
-async function whileAlive({ control }: Client, pane: string, command: string, before: readonly string[]): Promise<boolean> {
-  const answers = await control.run(before, ['if-shell', '-F', '-t', pane, '#{pane_dead}', 'display-message -p dead', command])
-  return answers.at(-1)?.[0] !== 'dead'
+const whileAlive = (pane: string, command: string): string[] => [
+  'if-shell',
+  '-F',
+  '-t',
+  pane,
+  '#{pane_dead}',
+  `display-message -p '${dead}'`,
+  command,
+]
+
+function paste(pane: string, text: string): string[][] {
+  if (text === '') return []
+  const buffer = `instar-${randomBytes(6).toString('hex')}`
+  return [['set-buffer', '-b', buffer, '--', text], whileAlive(pane, `paste-buffer -d -p -b ${buffer} -t ${pane}`)]
+}
+
+function key(pane: string, name: string): string[][] {
+  // A person who has scrolled back is in copy mode, which would take the key.
+  const leave = ['if-shell', '-F', '-t', pane, '#{pane_in_mode}', `send-keys -t ${pane} -X cancel`]
+  return [leave, whileAlive(pane, `send-keys -t ${pane} ${name}`)]
 }
 
 /** An Enter that a busy program reads together with a paste counts as part of it: wait until the end of the paste shows. */

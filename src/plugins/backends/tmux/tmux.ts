@@ -7,7 +7,7 @@ import type { Backend, Health, Report, Size, Terminal } from '../../../runtime/t
 import { connect, oldestVersion, terminalName, type Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { sessionDirectory } from './directory.ts'
-import { descendants, terminate } from './processes.ts'
+import { descendants, onRequest, terminate } from './processes.ts'
 import { literalTime, shellQuote, versionNumber } from './protocol.ts'
 import { launcher } from './scripts.ts'
 import { press, screenOf, trimEnd, type Client } from './terminal.ts'
@@ -127,7 +127,11 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
     check,
     terminals,
     directory: (id) => join(sessions, id),
-    attach: (handle) => `${program} -L ${socket} attach -t =${handle['name']}`,
+    attach(handle) {
+      // By its path, because a person's TMUX_TMPDIR may be another.
+      const path = connection?.version()?.socket
+      return `${program} ${path && !/\s/.test(path) ? `-S ${path}` : `-L ${socket}`} attach -t =${handle['name']}`
+    },
 
     async open(report) {
       tell = report
@@ -167,6 +171,7 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
       const session = tracker.add({ id, name: String(handle['name']), cursor, directory: directoryOf(id), placed: Promise.resolve() })
       session.pane = undefined
       await tracker.follow(session)
+      session.begin()
       look()
     },
 
@@ -193,10 +198,8 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
 
     async send(handle, keystrokes) {
       const session = tracker.get(String(handle['id']))
-      for (const stroke of keystrokes) {
-        const pane = session && (await tracker.paneOf(session))
-        if (!pane || !(await press(await client(), pane, stroke))) throw hasEnded(String(handle['name']))
-      }
+      const pane = session && (await tracker.paneOf(session))
+      if (!pane || !(await press(await client(), pane, keystrokes))) throw hasEnded(String(handle['name']))
     },
 
     async stop(handle, graceMs) {
@@ -204,10 +207,10 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
       if (!session) return
       await session.begun
       await tracker.paneOf(session)
-      if (session.pid !== null) await terminate(await descendants(session.pid), graceMs)
+      if (session.pid !== null) await terminate(await descendants(session.pid), onRequest(graceMs))
       await Promise.race([session.ended, timeout(recordTimeoutMs)])
       if (tracker.get(session.id) !== session || session.pid === null) return
-      await terminate([session.pid], 0)
+      await terminate([session.pid], onRequest(0))
       look()
       await Promise.race([session.ended, timeout(recordTimeoutMs)])
     },

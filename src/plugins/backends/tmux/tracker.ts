@@ -2,7 +2,7 @@ import { InstarError } from '../../../runtime/error.ts'
 import type { Exit, Report, Sight } from '../../../runtime/types.ts'
 import { keeperName } from './connection.ts'
 import { signalName, type Entry, type Follower, type SessionDirectory } from './directory.ts'
-import { descendants, isAlive, terminate } from './processes.ts'
+import { afterHangUp, descendants, isAlive, terminate } from './processes.ts'
 import { screenOf, type Client } from './terminal.ts'
 
 /**
@@ -64,8 +64,8 @@ const drainTurns = 64
 /** A dead pane without a status gets one when tmux next looks for its children; 3.2 never tells a signal. */
 const statusTimeoutMs = 2500
 const lookAgainMs = 15
-/** How long a program may take to end after a hang-up, before it is ended. */
-const hangupMs = 2000
+/** How long a launcher may take to record the end of its program. */
+const recordMs = 2000
 /** All that tmux keeps: its history limit and a screen. */
 const everything = 10_000
 
@@ -150,10 +150,12 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     if (recorded) return recorded
     const at = new Date().toISOString()
     if (!row) {
-      // No terminal and no record yet: when its tmux server was killed, the program got a hang-up, and its launcher still writes one.
-      const late = await recordWithin(session, hangupMs)
+      // No terminal and no record yet: its tmux server was killed. The kernel tells that to the launcher only, which
+      // waits for its program; so the program is told here, and what nobody can reach any more is ended.
+      if (session.pid !== null && isAlive(session.pid)) await terminate(await descendants(session.pid), afterHangUp)
+      const late = await recordWithin(session, recordMs)
       if (late) return late
-      if (session.pid !== null && isAlive(session.pid)) await terminate([...(await descendants(session.pid)), session.pid], 1000)
+      if (session.pid !== null) await terminate([session.pid], afterHangUp.slice(-1))
       return (await session.directory.exit()) ?? { code: null, signal: null, reason: 'its terminal is gone and it left no exit record', at }
     }
     for (const began = Date.now(); row.status === '' && row.signal === '' && Date.now() - began < statusTimeoutMs;) {

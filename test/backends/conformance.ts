@@ -1,0 +1,1016 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest'
+import { InstarError } from '../../src/runtime/error.ts'
+import type { Backend, Command, Exit, Handle, Keystroke, Report, Sight, Signal } from '../../src/runtime/types.ts'
+import { pass, until } from '../support/wait.ts'
+
+/**
+ * What every backend has to do, told with real programs of a few lines of sh. It knows a backend by its contract only;
+ * what a backend does not offer is skipped, with the reason.
+ *
+ *   backendConformance('podman', async () => ({ backend: () => podman()(place), directory, read, write, cleanup }))
+ */
+export interface Harness {
+  /** A new backend on this place that nobody has opened. The second one is what a server makes after a restart. */
+  backend(): Backend
+  /** An empty directory where the programs run, theirs to write to. Absolute. */
+  readonly directory: string
+  /** A file there as text; null when there is none. */
+  read(path: string): Promise<string | null>
+  write(path: string, text: string): Promise<void>
+  /** Makes a terminal on the backend's terminal server that is not the backend's. Needed where `terminals` is offered. */
+  intrude?(name: string): Promise<void>
+  /** Ends everything that runs there, also after a failure. Called after every backend is closed. */
+  cleanup(): Promise<void>
+}
+
+/** Everything a shell, a terminal and tmux may do something with when they should not. */
+export const nasty: readonly string[] = [
+  '',
+  ' ',
+  '  two  blanks  ',
+  "it's",
+  '"quoted"',
+  `'"'"'`,
+  'end;',
+  ';',
+  '\\;',
+  ';;',
+  '#{pane_id}',
+  '#(touch touched)',
+  '##',
+  '#',
+  '#[fg=red]',
+  '$HOME',
+  '${HOME}',
+  '$(touch touched)',
+  '`touch touched`',
+  '$$',
+  'two\nlines',
+  '\n',
+  'newline at the end\n',
+  '\ttabs\t',
+  'carriage\rreturn',
+  '\x1b[31m',
+  '\x01\x7f',
+  'ünï 日本語 👍',
+  '%',
+  '%s %d %%',
+  '%1',
+  '~',
+  '~root',
+  '-',
+  '--',
+  '-n',
+  '--help',
+  '*',
+  '[a-z]?',
+  '{a,b}',
+  '!!',
+  '& true',
+  '|| true',
+  '> touched',
+  '(',
+  '\\',
+  '\\n\\',
+  '@instar_id=x',
+  '=name:',
+  'x'.repeat(100_000),
+]
+
+/** What a terminal and a shell set for themselves. */
+const ambient = ['TERM', 'COLORTERM', 'PWD', 'OLDPWD', 'SHLVL', '_']
+const path = '/usr/local/bin:/usr/bin:/bin'
+
+export function backendConformance(name: string, open: () => Promise<Harness>): void {
+  describe(`${name}, as every backend,`, () => {
+    let harness: Harness
+    let server: Server
+
+    beforeAll(async () => {
+      process.env['INSTAR_CONFORMANCE_SECRET'] = 'not-for-programs'
+      harness = await open()
+      server = await serve(harness)
+    })
+    afterAll(async () => {
+      delete process.env['INSTAR_CONFORMANCE_SECRET']
+      await server?.backend.close()
+      await harness?.cleanup()
+    })
+
+    const file = (name: string) => `${harness.directory}/${name}`
+    /** What a program wrote, once it has ended well. */
+    async function written(program: Program, name: string): Promise<string> {
+      expect(await server.exit(program)).toMatchObject({ code: 0, signal: null })
+      return (await harness.read(file(name))) ?? ''
+    }
+
+    describe('starts a program', () => {
+      it('says that it can', async () => {
+        expect(await server.backend.check()).toMatchObject({ ok: true, detail: expect.any(String) })
+      })
+
+      it('and has reported that before start resolves', async () => {
+        const program = await server.sh('exec sleep 60')
+        expect(server.sights(program)).toEqual([{ type: 'launched', at: expect.stringMatching(iso) }])
+        expect(JSON.parse(JSON.stringify(program.handle))).toEqual(program.handle)
+        await server.backend.stop(program.handle, 1000)
+      })
+
+      it('in a terminal of the size that was asked for', async () => {
+        const program = await server.sh('[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && [ -n "$TERM" ] && stty size', {
+          size: { cols: 123, rows: 37 },
+        })
+        expect(await server.exit(program)).toMatchObject({ code: 0 })
+        expect(await server.screen(program)).toBe('37 123')
+      })
+
+      it('with the environment of the command and no other', async () => {
+        const env = { PATH: path, HOME: '/nowhere', ONE: '1', EMPTY: '' }
+        const program = await server.run(['env'], { env, size: { cols: 400, rows: 50 } })
+        await server.exit(program)
+        expect(environmentIn(await server.screen(program))).toEqual(env)
+      })
+
+      it('with nothing of its server in an environment that names nothing', async () => {
+        const program = await server.run(['/usr/bin/env'], { env: {}, size: { cols: 400, rows: 50 } })
+        await server.exit(program)
+        expect(environmentIn(await server.screen(program))).toEqual({})
+      })
+
+      it('with the exact values of its environment', async () => {
+        const texts = nasty.filter((text) => text.length < 1000)
+        const env = { PATH: path, ...Object.fromEntries(texts.map((text, i) => [`V${i}`, text])) }
+        const print = texts.map((_, i) => `"$V${i}"`).join(' ')
+        const program = await server.sh(`printf '%s\\0' ${print} >values`, { env })
+        expect((await written(program, 'values')).split('\0').slice(0, -1)).toEqual(texts)
+        expect(await harness.read(file('touched'))).toBeNull()
+      })
+
+      it('with its exact arguments', async () => {
+        const program = await server.sh(`printf '%s\\0' "$@" >arguments`, { args: nasty })
+        expect((await written(program, 'arguments')).split('\0').slice(0, -1)).toEqual(nasty)
+        expect(await harness.read(file('touched'))).toBeNull()
+      })
+
+      it('in its directory, whatever that is called', async () => {
+        const names = ['plain', "it's", '"', '#(touch touched)', '#{pane_id}', '$HOME;', '%H', '-p', 'two\nlines', '日本語 👍']
+        const maker = await server.sh('for d; do mkdir -- "./$d" || exit; done', { args: names })
+        expect(await server.exit(maker)).toMatchObject({ code: 0 })
+        for (const each of names) {
+          const program = await server.sh(`printf '%s' "$PWD" >../where; pwd -P >/dev/null`, { cwd: file(each) })
+          expect(await written(program, 'where')).toBe(file(each))
+        }
+        expect(await harness.read(file('touched'))).toBeNull()
+      })
+
+      it('with its files in a directory that nobody else can read', async () => {
+        const files = { 'notes.txt': 'two\nlines #(touch touched) $HOME', 'empty.json': '' }
+        const program = await server.sh('cd "$1" && cat notes.txt && ls -ld . notes.txt empty.json | cut -c1-10', {
+          files,
+          args: (id) => [server.backend.directory(id)],
+        })
+        await server.exit(program)
+        expect((await server.screen(program)).split('\n')).toEqual([
+          'two',
+          'lines #(touch touched) $HOMEdrwx------',
+          '-rw-------',
+          '-rw-------',
+        ])
+      })
+
+      it('thirty of them at once', async () => {
+        const programs = await Promise.all(Array.from({ length: 30 }, (_, i) => server.sh(`echo "I am $1"; exit "$1"`, { args: [`${i}`] })))
+        const exits = await Promise.all(programs.map((program) => server.exit(program)))
+        expect(exits.map(({ code }) => code)).toEqual(programs.map((_, i) => i))
+        const screens = await Promise.all(programs.map((program) => server.screen(program)))
+        expect(screens).toEqual(programs.map((_, i) => `I am ${i}`))
+        for (const program of programs) expect(server.types(program)).toEqual(['launched', 'exited'])
+      })
+
+      it('by names of which one begins with the other', async () => {
+        const [one, ten] = [await server.sh('exec cat >one', { name: 'a-1' }), await server.sh('exec cat >ten', { name: 'a-10' })]
+        await server.backend.send(ten.handle, line('for ten'))
+        await server.backend.send(one.handle, line('for one'))
+        await until(async () => (await harness.read(file('one'))) === 'for one\n', { what: 'the text for a-1' })
+        await server.backend.stop(one.handle, 1000)
+        expect(await server.ids()).toContain(ten.id)
+        await server.backend.send(ten.handle, line('again'))
+        await until(async () => (await harness.read(file('ten'))) === 'for ten\nagain\n', { what: 'the texts for a-10' })
+        await server.backend.stop(ten.handle, 1000)
+      })
+
+      it('by the name of one that has ended', async () => {
+        const first = await server.sh('exit 1', { name: 'again' })
+        expect(await server.exit(first)).toMatchObject({ code: 1 })
+        const second = await server.sh('exit 2', { name: 'again' })
+        expect(await server.exit(second)).toMatchObject({ code: 2 })
+        expect(await server.exit(first)).toMatchObject({ code: 1 })
+      })
+
+      it('but not by the name of one that runs, which stays as it is', async () => {
+        const first = await server.sh('exec cat', { name: 'taken' })
+        const second = server.sh('exec cat', { name: 'taken' })
+        await expect(second).rejects.toThrow(InstarError)
+        await expect(second).rejects.toMatchObject({ code: 'name_in_use' })
+        expect(await server.ids()).toContain(first.id)
+        await server.backend.send(first.handle, line('still here'))
+        await server.shows(first, 'still here\nstill here')
+        await server.backend.stop(first.handle, 1000)
+      })
+    })
+
+    describe('tells how a program ended', () => {
+      it.each([0, 1, 5, 126, 127, 143, 255])('exit %i', async (code) => {
+        const exit = await server.exit(await server.sh(`exit ${code}`))
+        expect(exit).toEqual({ code, signal: null, reason: null, at: expect.stringMatching(iso) })
+        expect(Math.abs(Date.parse(exit.at) - Date.now())).toBeLessThan(5000)
+      })
+
+      it.each(['KILL', 'TERM', 'INT', 'SEGV', 'HUP'])('SIG%s', async (signal) => {
+        expect(await server.exit(await server.sh(`kill -${signal} $$`))).toMatchObject({ code: null, signal: `SIG${signal}`, reason: null })
+      })
+
+      it.each([path, '/nowhere', ''])('a program that there is not on the PATH "%s"', async (path) => {
+        const program = await server.run(['instar-no-such-program', 'x'], { env: { PATH: path } })
+        const exit = await server.exit(program)
+        expect(exit).toMatchObject({ code: 127, signal: null, reason: expect.stringContaining('instar-no-such-program') })
+        expect(server.types(program)).toEqual(['exited'])
+        expect(await server.screen(program)).toContain('instar-no-such-program')
+      })
+
+      it('a file that is no program', async () => {
+        await harness.write(file('text'), 'not a program\n')
+        const program = await server.run([file('text')])
+        expect(await server.exit(program)).toMatchObject({ code: expect.toSatisfy((code) => code === 126 || code === 127), signal: null })
+        expect(await server.screen(program)).toContain(file('text'))
+      })
+
+      it.each(['nowhere', "it's nowhere", '"', '#(touch touched)', '-'])('a directory that there is not: %s', async (name) => {
+        const program = await server.sh('echo I ran', { cwd: file(`no/${name}`) })
+        expect(await server.exit(program)).toMatchObject({ code: 126, signal: null, reason: expect.stringContaining(file(`no/${name}`)) })
+        expect(server.types(program)).toEqual(['exited'])
+        expect(await server.screen(program)).not.toContain('I ran')
+        expect(await harness.read(file('touched'))).toBeNull()
+      })
+
+      it('with what it left behind still running', async () => {
+        const program = await server.sh('sleep 3 & exit 4')
+        expect(await server.exit(program)).toMatchObject({ code: 4 })
+      })
+    })
+
+    describe('shows the screen', () => {
+      it('of a program that wrote 5000 lines and ended at once', async () => {
+        const program = await server.run(['awk', 'BEGIN { for (i = 1; i <= 5000; i++) print "line", i }'])
+        expect(await server.exit(program)).toMatchObject({ code: 0 })
+        expect(await server.screen(program, 5000)).toBe(numbered(1, 5000))
+      })
+
+      it('of a program that wrote 100 KB in one line and ended at once', async () => {
+        const program = await server.run(['awk', 'BEGIN { for (i = 0; i < 20000; i++) printf "%05d", i; exit 3 }'])
+        expect(await server.exit(program)).toMatchObject({ code: 3 })
+        const text = (await server.screen(program, 5000)).replaceAll('\n', '')
+        expect(text).toBe(Array.from({ length: 20_000 }, (_, i) => String(i).padStart(5, '0')).join(''))
+      })
+
+      it('to the exact number of lines, before and after the end', async () => {
+        const program = await server.sh('awk "BEGIN { for (i = 1; i <= 300; i++) print \\"line\\", i }"; exec cat')
+        await server.shows(program, 'line 300')
+        const looks = async () => {
+          for (const lines of [1, 5, 100, 299]) {
+            expect(await server.backend.capture(program.handle, lines)).toEqual({ text: numbered(301 - lines, 300), truncated: true })
+          }
+          for (const lines of [300, 301, 5000]) {
+            expect(await server.backend.capture(program.handle, lines)).toEqual({ text: numbered(1, 300), truncated: false })
+          }
+        }
+        await looks()
+        await server.backend.stop(program.handle, 1000)
+        await looks()
+      })
+
+      it('without blank lines at its end, and with those inside', async () => {
+        const program = await server.sh(`printf '\\n  one\\n\\n\\ntwo  three\\n\\n   \\n\\n'; exec cat`)
+        const text = '\n  one\n\n\ntwo  three'
+        await server.shows(program, 'three')
+        expect(await server.backend.capture(program.handle, 4)).toEqual({ text: text.slice(1), truncated: true })
+        expect(await server.backend.capture(program.handle, 5)).toEqual({ text, truncated: false })
+        await server.backend.stop(program.handle, 1000)
+        expect(await server.backend.capture(program.handle, 5)).toEqual({ text, truncated: false })
+      })
+
+      it('that is empty', async () => {
+        const program = await server.sh('exec sleep 60')
+        expect(await server.backend.capture(program.handle, 100)).toEqual({ text: '', truncated: false })
+        await server.backend.stop(program.handle, 1000)
+        expect(await server.backend.capture(program.handle, 100)).toEqual({ text: '', truncated: false })
+      })
+
+      it('in every script, with wide characters and those that tmux would escape', async () => {
+        const text = [
+          '日本語 한국어 中文 | Ελληνικά Кириллица العربية',
+          '👍 🎉 é ñ ﬁ ½ ∑ ─│┌┐ ✓',
+          `backslash \\ \\\\ \\n \\$HOME \\033 \\t $HOME \${HOME} $x $`,
+          '#{pane_id} #(touch touched) %H % %% ~ `x` "q" \'q\' ; {a} &',
+          Array.from({ length: 94 }, (_, i) => String.fromCharCode(33 + i)).join(''),
+          '日'.repeat(200),
+        ].join('\n')
+        await harness.write(file('texts'), `${text}\n`)
+        const program = await server.sh('cat texts; exec cat', { size: { cols: 80, rows: 24 } })
+        await server.shows(program, '日'.repeat(40))
+        const wrapped = text.replace(/^(.{80})(.{14})$/m, '$1\n$2').replace(/日{200}/, `${'日'.repeat(40)}\n`.repeat(5).trim())
+        expect(await server.screen(program)).toBe(wrapped)
+        await server.backend.stop(program.handle, 1000)
+        expect(await server.screen(program)).toBe(wrapped)
+      })
+
+      it('of a program that writes what a terminal server would say', async () => {
+        // A reader that trusts such a line cuts the answer short or takes the rest for events. The forger cannot know
+        // the number of a command, so it tries all.
+        const forge = `BEGIN { srand(); t = srand(); for (n = 1; n <= 6000; n++) {
+          printf "%%end %d %d 1\\n%%error %d %d 1\\n", t, n, t, n
+          if (n % 100 == 0) print "%exit\\n%output %0 x\\n%begin 1 2 1\\n%session-changed $9 x\\n%unlinked-window-close @1" } }`
+        const forged =
+          /^(?:%end \d+ \d+ 1|%error \d+ \d+ 1|%exit|%output %0 x|%begin 1 2 1|%session-changed \$9 x|%unlinked-window-close @1)$/
+        const other = await server.sh('echo undisturbed; exec cat')
+        await server.shows(other, 'undisturbed')
+        const program = await server.sh(`for i in 1 2 3 4 5 6; do awk '${forge}'; done; echo over; exec cat`)
+        const isOver = async () => (await server.screen(program, 5)).endsWith('over')
+        for (let looks = 0; looks < 12 || !(await isOver()); looks++) {
+          const { text } = await server.backend.capture(program.handle, 4000)
+          for (const each of text.split('\n').slice(1, -1)) expect(each).toMatch(forged)
+          expect(await server.screen(other)).toBe('undisturbed')
+          expect(await server.ids()).toEqual(expect.arrayContaining([program.id, other.id]))
+        }
+        const { text } = await server.backend.capture(program.handle, 4000)
+        expect(text.split('\n')).toHaveLength(4000)
+        expect(text).toMatch(/%end \d+ 6000 1\n%error \d+ 6000 1\n%exit\n%output %0 x\n%begin 1 2 1\n%session.*\n%unlinked.*\nover$/)
+        await Promise.all([program, other].map(({ handle }) => server.backend.stop(handle, 1000)))
+      })
+    })
+
+    describe('types into a program', () => {
+      it('texts that anything else would take for something else', async () => {
+        // What a terminal acts on is not typed; the rest of a line is. A terminal in its usual mode takes 4095 bytes a line.
+        const texts = nasty.filter((text) => text !== '' && text.length < 4095 && !/[\x00-\x08\x0b-\x1f\x7f]/.test(text))
+        const program = await server.sh('stty -echo; echo ready; exec cat >typed')
+        await server.shows(program, 'ready')
+        for (const text of texts) await server.backend.send(program.handle, line(text))
+        await server.backend.send(program.handle, [{ type: 'key', key: 'C-d' }])
+        expect(await written(program, 'typed')).toBe(texts.map((text) => `${text}\n`).join(''))
+        expect(await harness.read(file('touched'))).toBeNull()
+      })
+
+      it('a line of 4000 bytes', async () => {
+        const text = 'äb'.repeat(1334).slice(0, 2666)
+        const program = await server.sh('exec cat >typed')
+        await server.backend.send(program.handle, [...line(text), { type: 'key', key: 'C-d' }])
+        expect(await written(program, 'typed')).toBe(`${text}\n`)
+      })
+
+      it('64 KiB of many lines, in one piece', async () => {
+        const text = Array.from({ length: 1024 }, (_, i) => `${i} ${'.'.repeat(62 - String(i).length)}`).join('\n')
+        expect(text).toHaveLength(65_535)
+        const program = await server.sh('exec cat >typed')
+        await server.backend.send(program.handle, [...line(text), { type: 'key', key: 'C-d' }])
+        expect(await written(program, 'typed')).toBe(`${text}\n`)
+      })
+
+      it('a text without its control characters, and lines that end as they do elsewhere', async () => {
+        const program = await server.sh('stty -echo; echo ready; exec cat >typed')
+        await server.shows(program, 'ready')
+        await server.backend.send(program.handle, line('a\x1b[201~b\x07c\x03\x04\x16\x7fd\u009b31me\r\nf\rg'))
+        await server.backend.send(program.handle, [{ type: 'key', key: 'C-d' }])
+        expect(await written(program, 'typed')).toBe('a[201~bcd31me\nf\ng\n')
+      })
+
+      it('a text of which nothing is left, which is nothing', async () => {
+        const program = await server.sh('exec cat >typed')
+        await server.backend.send(program.handle, [...line(''), ...line('\x1b'), { type: 'key', key: 'C-d' }])
+        expect(await written(program, 'typed')).toBe('\n\n')
+      })
+
+      it('a paste, marked as one for a program that asks for that, which it cannot leave', async () => {
+        const script = `stty raw -echo; printf '\\033[?2004hready'; dd bs=1 count=24 of=typed 2>/dev/null`
+        const program = await server.sh(script)
+        await server.shows(program, 'ready')
+        await server.backend.send(program.handle, line('pasted\x1b[201~'))
+        expect(await written(program, 'typed')).toBe('\x1b[200~pasted[201~\x1b[201~\r')
+      })
+
+      it('an Enter that does not come in one read with a paste that shows late', async () => {
+        const script = `stty raw -echo; echo ready; dd bs=100 count=1 of=first 2>/dev/null; sleep 0.3; cat first; dd bs=100 count=1 of=second 2>/dev/null`
+        const program = await server.sh(script)
+        await server.shows(program, 'ready')
+        const text = 'a text that shows late'
+        await server.backend.send(program.handle, [
+          { type: 'paste', text },
+          { type: 'visible', text },
+          { type: 'key', key: 'Enter' },
+        ])
+        expect([await written(program, 'first'), await written(program, 'second')]).toEqual([text, '\r'])
+      })
+
+      it('and does not wait for ever for a text that never shows', async () => {
+        const program = await server.sh('stty -echo; echo ready; exec cat >typed')
+        await server.shows(program, 'ready')
+        const text = 'a text that never shows'
+        await server.backend.send(program.handle, [
+          { type: 'paste', text },
+          { type: 'visible', text },
+          { type: 'key', key: 'Enter' },
+          { type: 'key', key: 'C-d' },
+        ])
+        expect(await written(program, 'typed')).toBe(`${text}\n`)
+      })
+
+      it('keys', async () => {
+        const program = await server.sh(`trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.05; done`)
+        await server.shows(program, 'ready')
+        await server.backend.send(program.handle, [{ type: 'key', key: 'C-c' }])
+        expect(await server.exit(program)).toMatchObject({ code: 9 })
+        expect(await server.screen(program)).toContain('interrupted')
+      })
+
+      it.each([';', 'Enter ; run-shell "touch touched"', '$(touch touched)', "'", '"', '{', '#{pane_id}', '-X', '\n'])(
+        'a key that is none, which is no command either: %j',
+        async (key) => {
+          const program = await server.sh('exec cat >typed')
+          await server.backend
+            .send(program.handle, [{ type: 'key', key }])
+            .catch((error: unknown) => expect(error).toBeInstanceOf(InstarError))
+          await server.backend.send(program.handle, [
+            { type: 'key', key: 'Enter' },
+            { type: 'key', key: 'C-d' },
+          ])
+          await written(program, 'typed')
+          expect(await harness.read(file('touched'))).toBeNull()
+        },
+      )
+
+      it('but not into one that has ended, and nothing breaks', async () => {
+        const bystander = await server.sh('exec cat')
+        const program = await server.sh('exit 0')
+        await server.exit(program)
+        for (const stroke of [...line('too late'), { type: 'paste', text: '' }] as const) {
+          await expect(server.backend.send(program.handle, [stroke])).rejects.toMatchObject({ name: 'InstarError', code: 'session_ended' })
+        }
+        await server.backend.send(bystander.handle, line('still here'))
+        await server.shows(bystander, 'still here\nstill here')
+        await server.backend.stop(bystander.handle, 1000)
+      })
+
+      it('nor into one that ends while it is typed into', async () => {
+        const bystander = await server.sh('exec cat')
+        for (let round = 0; round < 10; round++) {
+          const program = await server.sh(`read -r first; exit 3`)
+          let ended = false
+          for (let i = 0; i < 200 && !ended; i++) {
+            const sends = await Promise.allSettled([1, 2, 3].map(() => server.backend.send(program.handle, line('x'))))
+            for (const send of sends) {
+              if (send.status === 'fulfilled') continue
+              expect(send.reason).toMatchObject({ name: 'InstarError', code: 'session_ended' })
+              ended = true
+            }
+          }
+          expect(await server.exit(program)).toMatchObject({ code: 3 })
+        }
+        expect(await server.ids()).toContain(bystander.id)
+        await server.backend.stop(bystander.handle, 1000)
+      })
+    })
+
+    describe('stops a program', () => {
+      it('that ends when it is asked to', async () => {
+        const program = await server.sh(`trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done`)
+        await server.shows(program, 'ready')
+        const began = Date.now()
+        await server.backend.stop(program.handle, 10_000)
+        expect(Date.now() - began).toBeLessThan(5000)
+        expect(server.sights(program).at(-1)).toMatchObject({ type: 'exited', exit: { code: 0, signal: null } })
+        expect(await server.screen(program)).toMatch(/^ready\n.*bye$/s)
+      })
+
+      it('that ignores every request', async () => {
+        const program = await server.sh(`trap '' TERM HUP INT; echo ready; while :; do sleep 0.05; done`)
+        await server.shows(program, 'ready')
+        await server.backend.stop(program.handle, 300)
+        expect(server.sights(program).at(-1)).toMatchObject({ type: 'exited', exit: { code: null, signal: 'SIGKILL' } })
+      })
+
+      it('with everything that it started', async () => {
+        const tree = `note() { echo $$ >>"$1"; }
+          setsid sh -c 'trap "" HUP; echo $$ >>tree; sleep 59 & echo $! >>tree; wait' &
+          nohup sleep 59 >/dev/null 2>&1 & echo $! >>tree
+          sh -c 'echo $$ >>tree; sleep 59 & echo $! >>tree; exec sleep 59' & echo $$ >>tree; wait`
+        const program = await server.sh(tree)
+        const pids = await until(
+          async () => ((await harness.read(file('tree')))?.match(/\d+\n/g)?.length === 6 ? harness.read(file('tree')) : null),
+          {
+            what: 'the tree',
+          },
+        )
+        await server.backend.stop(program.handle, 500)
+        expect(await running(pids.trim().split('\n'))).toBe('')
+      })
+
+      it('with what it starts when it is asked to end', async () => {
+        const program = await server.sh(
+          `trap 'nohup sleep 59 >/dev/null 2>&1 & echo $! >late; exit 0' TERM; echo ready; while :; do sleep 0.05; done`,
+        )
+        await server.shows(program, 'ready')
+        await server.backend.stop(program.handle, 500)
+        expect(await running([(await harness.read(file('late')))!.trim()])).toBe('')
+      })
+
+      it('twice, at once and again after the end', async () => {
+        const program = await server.sh('exec sleep 60')
+        await Promise.all([server.backend.stop(program.handle, 1000), server.backend.stop(program.handle, 1000)])
+        await server.backend.stop(program.handle, 1000)
+        expect(server.types(program)).toEqual(['launched', 'exited'])
+        await server.left()
+      })
+
+      it('that has just been started', async () => {
+        const programs = await Promise.all(
+          Array.from({ length: 5 }, async () => {
+            const program = await server.sh('exec sleep 60')
+            await server.backend.stop(program.handle, 1000)
+            return program
+          }),
+        )
+        for (const program of programs) expect(server.types(program)).toEqual(['launched', 'exited'])
+      })
+
+      it('and removes what is left, also again, also what never was', async () => {
+        const program = await server.sh('echo here; exit 0')
+        await server.exit(program)
+        await server.backend.remove(program.id)
+        await server.backend.remove(program.id)
+        await server.backend.remove(crypto.randomUUID())
+        const look = await server.sh('[ -e "$1" ]', { args: [server.backend.directory(program.id)] })
+        expect(await server.exit(look)).toMatchObject({ code: 1 })
+      })
+
+      /** Those of some processes that run; one that has ended and that nobody collected does not. */
+      async function running(pids: readonly string[]): Promise<string> {
+        const script = `ps -A -o pid= -o stat= | while read -r pid stat; do case $stat in Z*) ;; *) for p; do [ "$p" = "$pid" ] && echo "$p"; done ;; esac; done; exit 0`
+        const look = await server.sh(script, { args: pids })
+        await server.exit(look)
+        return server.screen(look)
+      }
+    })
+
+    describe('hears what an agent says of itself through hook.sh', () => {
+      /** Starts a program that has `$hook` to call and payloads to give. */
+      const hooked = (on: Server, script: string, files: Record<string, string> = {}) =>
+        on.sh(`dir=$1; hook="sh $1/hook.sh"; ${script}`, { args: (id) => [on.backend.directory(id)], files })
+
+      it('short and long, with every character', async () => {
+        const payloads = [
+          '{}',
+          '{"a":"it\'s \\"quoted\\" \\\\ $HOME `x` %s #{x} ünï 日本語 👍"}',
+          JSON.stringify({ long: '日x'.repeat(20_000) }),
+        ]
+        const files = Object.fromEntries(payloads.map((payload, i) => [`p${i}`, payload]))
+        const program = await hooked(server, 'for i in 0 1 2; do $hook "Event$i" <"$dir/p$i"; done', files)
+        await server.exit(program)
+        expect(server.signals(program)).toEqual(
+          payloads.map((payload, i) => ({ event: `Event${i}`, payload: JSON.parse(payload) as unknown, at: expect.stringMatching(iso) })),
+        )
+      })
+
+      it('without a payload, and with one of several lines', async () => {
+        const payload = { a: ['several', 'lines'], b: { c: 1 } }
+        const program = await hooked(server, '$hook Empty </dev/null; $hook Pretty <"$dir/pretty"; $hook Last <"$dir/pretty"', {
+          pretty: JSON.stringify(payload, null, 2),
+        })
+        await server.exit(program)
+        expect(server.signals(program)).toMatchObject([
+          { event: 'Empty', payload: null },
+          { event: 'Pretty', payload },
+          { event: 'Last', payload },
+        ])
+      })
+
+      it('one that makes no sense harms none of the others', async () => {
+        const program = await hooked(server, 'echo "no json" | $hook Odd; echo "{}" | $hook Even; exit 3')
+        expect(await server.exit(program)).toMatchObject({ code: 3 })
+        expect(server.signals(program).at(-1)).toMatchObject({ event: 'Even', payload: {} })
+      })
+
+      it('twenty at once, none lost and none torn', async () => {
+        const long = 'x'.repeat(2900)
+        const script = `i=0; while [ $i -lt 20 ]; do i=$((i + 1))
+          case $i in *[02468]) pad=$(cat "$dir/long") ;; *) pad=$(cat "$dir/longer") ;; esac
+          printf '{"n":%d,"pad":"%s"}' $i "$pad" | $hook Many & done; wait`
+        const program = await hooked(server, script, { long, longer: long.repeat(3) })
+        await server.exit(program)
+        const payloads = server.signals(program).map(({ payload }) => payload as { n: number; pad: string })
+        expect(payloads.map(({ n }) => n).sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
+        for (const { n, pad } of payloads) expect(pad).toHaveLength(n % 2 === 0 ? 2900 : 8700)
+      })
+
+      it('while it runs, before it ends', async () => {
+        const program = await hooked(server, 'echo "{}" | $hook Early; exec cat')
+        await until(() => server.signals(program).length === 1, { what: 'the signal' })
+        expect(server.types(program)).toEqual(['launched', 'signal'])
+        await server.backend.stop(program.handle, 1000)
+      })
+    })
+
+    describe('lists', () => {
+      it('what runs, and nothing that has ended', async () => {
+        const [runs, ended] = [await server.sh('exec cat'), await server.sh('exit 0')]
+        await server.exit(ended)
+        await server.left(runs)
+        expect(await server.backend.list()).toEqual([{ id: runs.id, handle: runs.handle }])
+        expect(server.backend.attach(runs.handle)).toContain(runs.name)
+        await server.backend.stop(runs.handle, 1000)
+      })
+
+      it('also the terminals of others', async (context) => {
+        const { terminals } = needs(context, server.backend.terminals, 'the backend does not list terminals')
+        const ours = await server.sh('exec cat')
+        await harness.intrude!('a-stranger')
+        const listed = await terminals()
+        expect(listed).toContainEqual({ name: ours.name, id: ours.id, createdAt: expect.stringMatching(iso), attached: false })
+        expect(listed).toContainEqual({ name: 'a-stranger', id: null, createdAt: expect.stringMatching(iso), attached: false })
+        expect(JSON.stringify(await server.backend.list())).not.toContain('a-stranger')
+        await server.backend.stop(ours.handle, 1000)
+        expect((await terminals()).map(({ name }) => name)).toContain('a-stranger')
+      })
+    })
+
+    it('reported nothing of the above twice, out of order or after its end', async () => {
+      await server.left()
+      for (const id of new Set(server.reports.map((report) => report.id))) {
+        const types = server.types({ id })
+        expect(types.filter((type) => type === 'launched').length).toBeLessThanOrEqual(1)
+        expect(types.indexOf('launched')).toBeLessThanOrEqual(0)
+        expect(types.indexOf('exited')).toBe(types.length - 1)
+        const cursors = server.reports.filter((report) => report.id === id).map(({ cursor }) => cursor)
+        expect(cursors).toEqual(cursors.toSorted((a, b) => a - b))
+        for (const report of server.reports) expect(report.sights.length).toBeGreaterThan(0)
+      }
+    })
+  })
+
+  describe(`${name}, as every backend after a restart of its server,`, () => {
+    let harness: Harness
+    let server: Server
+
+    beforeEach(async () => {
+      harness = await open()
+      server = await serve(harness)
+    })
+    afterEach(async () => {
+      await server?.backend.close()
+      await harness?.cleanup()
+    })
+
+    /** The server ends; what `meanwhile` does nobody sees; another server begins on the same place. */
+    async function restart(meanwhile: () => Promise<void> = async () => {}): Promise<void> {
+      await server.backend.close()
+      await meanwhile()
+      server = await serve(harness)
+    }
+    const file = (name: string) => `${harness.directory}/${name}`
+    const exists = (name: string) => until(async () => (await harness.read(file(name))) !== null, { what: `the file ${name}` })
+    const wait = (name: string) => `until [ -e ${name} ]; do sleep 0.02; done; `
+
+    it('lists the sessions of the last one, and reports nothing of them by itself', async () => {
+      const programs = [await server.sh('exec cat', { name: 'b-1' }), await server.sh('exec cat', { name: 'b-10' })]
+      await restart()
+      const list = (await server.backend.list()).toSorted((a, b) => (a.handle['name']! < b.handle['name']! ? -1 : 1))
+      expect(list).toEqual(programs.map(({ id, handle }) => ({ id, handle })))
+      expect(server.reports).toEqual([])
+    })
+
+    it('goes on with a session: nothing is reported again, and everything works', async () => {
+      const program = await server.sh('echo before; exec cat')
+      await server.shows(program, 'before')
+      const last = server
+      await restart()
+      await server.follow(program, last.cursor(program))
+      expect(await server.screen(program)).toBe('before')
+      await server.backend.send(program.handle, line('after'))
+      await server.shows(program, 'before\nafter\nafter')
+      expect(server.reports).toEqual([])
+      await within(server.backend.stop(program.handle, 1000), 'the stop')
+      expect(server.types(program)).toEqual(['exited'])
+      expect(await server.screen(program)).toBe('before\nafter\nafter')
+      await server.left()
+    })
+
+    it('stops what it has only just taken over', async () => {
+      const program = await server.sh(`trap '' TERM HUP; while :; do sleep 0.05; done`)
+      const last = server
+      await restart()
+      await server.follow(program, last.cursor(program))
+      await within(server.backend.stop(program.handle, 100), 'the stop')
+      expect(server.sights(program)).toMatchObject([{ type: 'exited', exit: { code: null, signal: 'SIGKILL' } }])
+    })
+
+    it('types into and reads what it has only just taken over', async () => {
+      const program = await server.sh('echo ready; exec cat')
+      await server.shows(program, 'ready')
+      const last = server
+      await restart()
+      await server.follow(program, last.cursor(program))
+      await server.backend.send(program.handle, line('at once'))
+      await server.shows(program, 'at once\nat once')
+    })
+
+    it('reports what happened meanwhile, once, in order and with its time', async () => {
+      const program = await server.sh(
+        `hook="sh $1/hook.sh"; echo '{"n":1}' | $hook One; ${wait('go')} echo '{"n":2}' | $hook Two; $hook Three <"$1/long"; echo last words; : >over; exit 42`,
+        { args: (id) => [server.backend.directory(id)], files: { long: JSON.stringify({ long: 'x'.repeat(5000) }) } },
+      )
+      await until(() => server.signals(program).length === 1, { what: 'the first signal' })
+      const last = server
+      let endedAt = 0
+      await restart(async () => {
+        await harness.write(file('go'), '')
+        await exists('over')
+        endedAt = Date.now()
+        await pass(2000)
+      })
+      await server.follow(program, last.cursor(program))
+      const { at } = await server.exit(program)
+      expect(Math.abs(Date.parse(at) - endedAt)).toBeLessThan(1000)
+      expect(server.sights(program)).toMatchObject([
+        { type: 'signal', signal: { event: 'Two', payload: { n: 2 } } },
+        { type: 'signal', signal: { event: 'Three', payload: { long: 'x'.repeat(5000) } } },
+        { type: 'exited', exit: { code: 42, signal: null, reason: null } },
+      ])
+      expect(await server.screen(program)).toBe('last words')
+      await server.left()
+    })
+
+    it.each(['KILL', 'TERM', 'SEGV'])('reports a program that SIG%s ended meanwhile', async (signal) => {
+      const program = await server.sh(`${wait('go')} echo last words; : >over; kill -${signal} $$`)
+      const last = server
+      await restart(async () => {
+        await harness.write(file('go'), '')
+        await exists('over')
+      })
+      await server.follow(program, last.cursor(program))
+      expect(await server.exit(program)).toMatchObject({ code: null, signal: `SIG${signal}`, reason: null })
+      expect(server.types(program)).toEqual(['exited'])
+      expect(await server.screen(program)).toBe('last words')
+    })
+
+    it('reports what comes over many restarts, each once', async () => {
+      const program = await server.sh(
+        `hook="sh $1/hook.sh"; for i in 1 2 3 4 5 6; do until [ -e go$i ]; do sleep 0.02; done; echo $i | $hook E; : >sent$i; done; exit 6`,
+        {
+          args: (id) => [server.backend.directory(id)],
+        },
+      )
+      const heard: unknown[] = []
+      for (let i = 1; i <= 6; i++) {
+        const last = server
+        // Every other one while nobody is there.
+        const go = async () => {
+          await harness.write(file(`go${i}`), '')
+          await exists(`sent${i}`)
+        }
+        if (i % 2 === 0) await go()
+        const said = server
+        if (i % 2 === 0) await until(() => said.signals(program).length > 0, { what: 'the signal' })
+        await restart(i % 2 === 0 ? undefined : go)
+        await server.follow(program, last.cursor(program))
+        heard.push(...said.signals(program).map(({ payload }) => payload))
+      }
+      expect(await server.exit(program)).toMatchObject({ code: 6 })
+      heard.push(...server.signals(program).map(({ payload }) => payload))
+      expect(heard).toEqual([1, 2, 3, 4, 5, 6])
+    })
+
+    it('reports everything again from the beginning to who knows nothing, with the times of then', async () => {
+      const program = await server.sh(`hook="sh $1/hook.sh"; ${wait('go')} echo 1 | $hook One; ${wait('go2')} exit 7`, {
+        args: (id) => [server.backend.directory(id)],
+      })
+      const before = server.sights(program)
+      await pass(1500)
+      await harness.write(file('go'), '')
+      await until(() => server.signals(program).length === 1, { what: 'the signal' })
+      const signal = server.signals(program)
+      await pass(1500)
+      await restart(async () => {
+        await harness.write(file('go2'), '')
+      })
+      await server.follow(program, 0)
+      const exit = await server.exit(program)
+      expect(exit).toMatchObject({ code: 7 })
+      expect(server.types(program)).toEqual(['launched', 'signal', 'exited'])
+      const times = server
+        .sights(program)
+        .map((sight) => Date.parse(sight.type === 'launched' ? sight.at : sight.type === 'signal' ? sight.signal.at : 0 + exit.at))
+      expect(times).toEqual(times.toSorted((a, b) => a - b))
+      const launchedAt = before.find((sight) => sight.type === 'launched')!.at
+      expect(Math.abs(times[0]! - Date.parse(launchedAt))).toBeLessThan(1000)
+      expect(Math.abs(times[1]! - Date.parse(signal[0]!.at))).toBeLessThan(1000)
+    })
+
+    it('reports the end again to who had not kept it', async () => {
+      const program = await server.sh('echo last words; exit 8')
+      const exit = await server.exit(program)
+      await restart()
+      await server.follow(program, 0)
+      expect(await server.exit(program)).toEqual(exit)
+      expect(server.types(program)).toEqual(['launched', 'exited'])
+      expect(await server.screen(program)).toBe('last words')
+    })
+
+    it.each([
+      ['never resolves', () => new Promise<void>(() => {})],
+      ['rejects', () => Promise.reject(new Error('the disk is full'))],
+    ])('still has the session whose end was not kept, because the report %s', async (_, safe) => {
+      await server.backend.close()
+      server = await serve(harness, safe)
+      const program = await server.sh('echo last words; exit 9')
+      await server.exit(program)
+      expect(await server.screen(program)).toBe('last words')
+      // Not even that it had begun was kept: then the list has to tell.
+      await within(restart(), 'the restart')
+      const sighting = (await server.backend.list()).find(({ id }) => id === program.id)!
+      await server.follow({ ...program, handle: sighting.handle }, 0)
+      expect(await server.exit(program)).toMatchObject({ code: 9 })
+      expect(server.types(program)).toEqual(['launched', 'exited'])
+      expect(await server.backend.capture(sighting.handle, 10)).toEqual({ text: 'last words', truncated: false })
+      await server.left()
+      const again = await server.sh('exit 0', { name: program.name })
+      expect(await server.exit(again)).toMatchObject({ code: 0 })
+    })
+
+    it('reports a session of which nothing is left as gone, with the reason', async () => {
+      const program = await server.sh('exit 0')
+      await server.exit(program)
+      await server.backend.remove(program.id)
+      await restart()
+      await server.follow(program, 1)
+      expect(await server.exit(program)).toMatchObject({ code: null, signal: null, reason: expect.any(String) })
+      await within(server.backend.stop(program.handle, 1000), 'the stop')
+    })
+
+    it('follows a session once, however often it is told to', async () => {
+      const program = await server.sh(`${wait('go')} exit 3`)
+      const last = server
+      await restart()
+      await Promise.all([1, 2, 3].map(() => server.follow(program, last.cursor(program))))
+      await harness.write(file('go'), '')
+      await server.exit(program)
+      await server.follow(program, last.cursor(program))
+      await server.left()
+      expect(server.types(program).filter((type) => type === 'exited')).toHaveLength(server.types(program).length)
+    })
+
+    it('finds thirty that ended meanwhile', async () => {
+      const script = `${wait('go')} exit "$1"`
+      const programs = await Promise.all(Array.from({ length: 30 }, (_, i) => server.sh(script, { args: [`${i}`] })))
+      const last = server
+      await restart(() => harness.write(file('go'), ''))
+      await Promise.all(programs.map((program) => server.follow(program, last.cursor(program))))
+      const exits = await Promise.all(programs.map((program) => server.exit(program)))
+      expect(exits.map(({ code }) => code)).toEqual(programs.map((_, i) => i))
+      for (const program of programs) expect(server.types(program)).toEqual(['exited'])
+      await server.left()
+    })
+
+    it('reports nothing after it was closed', async () => {
+      const program = await server.sh(`${wait('go')} : >over; exit 0`)
+      const { reports } = server
+      await server.backend.close()
+      const count = reports.length
+      await harness.write(file('go'), '')
+      await exists('over')
+      server = await serve(harness)
+      await server.follow(program, 0)
+      await server.exit(program)
+      expect(reports).toHaveLength(count)
+    })
+  })
+}
+
+// ---- a server, as far as a backend sees one --------------------------------------------------------------------------
+
+interface Program {
+  readonly id: string
+  readonly name: string
+  readonly handle: Handle
+}
+
+interface Options extends Partial<Omit<Command, 'argv'>> {
+  readonly name?: string
+  readonly args?: readonly string[] | ((id: string) => readonly string[])
+}
+
+type Known = Pick<Program, 'id'>
+
+interface Server {
+  readonly backend: Backend
+  readonly reports: readonly Report[]
+  run(argv: Command['argv'], options?: Omit<Options, 'args'> & { readonly id?: string }): Promise<Program>
+  /** Runs a script with `args` as its `$1`, `$2`, … in the harness's directory. */
+  sh(script: string, options?: Options): Promise<Program>
+  follow(program: Program, cursor: number): Promise<void>
+  sights(program: Known): readonly Sight[]
+  types(program: Known): readonly Sight['type'][]
+  signals(program: Known): readonly Signal[]
+  /** What a store would keep. */
+  cursor(program: Known): number
+  /** Waits for the end. */
+  exit(program: Known): Promise<Exit>
+  screen(program: Program, lines?: number): Promise<string>
+  /** Waits until the screen holds a text. */
+  shows(program: Program, text: string): Promise<void>
+  /** The sessions that the backend lists. */
+  ids(): Promise<string[]>
+  /** Waits until it lists these and no other: a terminal may outlive the report of its end, until that is safe. */
+  left(...programs: readonly Program[]): Promise<void>
+}
+
+let count = 0
+
+async function serve(harness: Harness, safe: () => Promise<void> = async () => {}): Promise<Server> {
+  const backend = harness.backend()
+  const reports: Report[] = []
+  const stored = new Map<string, number>()
+  await backend.open((report) => {
+    reports.push(report)
+    return safe()
+  })
+  const of = ({ id }: Known) => reports.filter((report) => report.id === id)
+  const server: Server = {
+    backend,
+    reports,
+    async run(argv, { id = crypto.randomUUID(), name = `program-${count++}`, ...rest } = {}) {
+      const defaults = { env: { PATH: path }, cwd: harness.directory, files: {}, size: { cols: 160, rows: 48 } }
+      return { id, name, handle: await backend.start(id, name, { ...defaults, ...rest, argv }) }
+    },
+    sh(script, { args = [], ...rest } = {}) {
+      const id = crypto.randomUUID()
+      return server.run(['sh', '-c', script, 'sh', ...(typeof args === 'function' ? args(id) : args)], { ...rest, id })
+    },
+    follow: ({ id, handle }, cursor) => {
+      stored.set(id, cursor)
+      return backend.follow({ id, handle: JSON.parse(JSON.stringify(handle)) as Handle }, cursor)
+    },
+    sights: (program) => of(program).flatMap(({ sights }) => sights),
+    types: (program) => server.sights(program).map(({ type }) => type),
+    signals: (program) => server.sights(program).flatMap((sight) => (sight.type === 'signal' ? [sight.signal] : [])),
+    cursor: (program) => of(program).at(-1)?.cursor ?? stored.get(program.id) ?? 0,
+    exit: (program) =>
+      until(() => server.sights(program).flatMap((sight) => (sight.type === 'exited' ? [sight.exit] : []))[0], {
+        what: 'the end of a program',
+      }),
+    screen: async ({ handle }, lines = 100) => (await backend.capture(handle, lines)).text,
+    shows: async (program, text) => {
+      let screen = ''
+      await until(async () => (screen = await server.screen(program)).includes(text), { what: `the screen to show ${text}` }).catch(
+        (error: unknown) => {
+          throw new Error(`the screen shows:\n${screen}`, { cause: error })
+        },
+      )
+    },
+    ids: async () => (await backend.list()).map(({ id }) => id),
+    async left(...programs) {
+      const wanted = programs.map(({ id }) => id).toSorted()
+      await until(async () => (await server.ids()).toSorted().join() === wanted.join(), { what: `${wanted.length} sessions to be left` })
+    },
+  }
+  return server
+}
+
+const iso = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+
+const line = (text: string): Keystroke[] => [
+  { type: 'paste', text },
+  { type: 'key', key: 'Enter' },
+]
+
+const numbered = (first: number, last: number): string => Array.from({ length: last - first + 1 }, (_, i) => `line ${first + i}`).join('\n')
+
+function environmentIn(text: string): Record<string, string> {
+  const entries = text.split('\n').map((each) => [each.slice(0, each.indexOf('=')), each.slice(each.indexOf('=') + 1)] as const)
+  return Object.fromEntries(entries.filter(([name]) => !ambient.includes(name)))
+}
+
+/** A promise that must not be waited for in vain. */
+async function within<T>(promise: Promise<T>, what: string): Promise<T> {
+  let settled = false
+  promise.then(
+    () => (settled = true),
+    () => (settled = true),
+  )
+  await until(() => settled, { what })
+  return promise
+}
+
+/** Skips a test with a reason where a backend cannot do what it is about. */
+function needs<T>(context: TestContext, verb: T, reason: string): { terminals: NonNullable<T> } {
+  if (verb === undefined) context.skip(reason)
+  return { terminals: verb! }
+}

@@ -1,0 +1,401 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { createBus, first } from '../src/runtime/bus.ts'
+import { inheritedEnvironment } from '../src/runtime/config.ts'
+import { createIds } from '../src/runtime/id.ts'
+import { createLock } from '../src/runtime/lock.ts'
+import { ending, isEnded, next, reduce } from '../src/runtime/session.ts'
+import { statuses, type Event, type Evidence, type Exit, type Session, type Status } from '../src/runtime/types.ts'
+
+const at = '2026-03-04T05:06:07.000Z'
+const evidence: Evidence = { source: 'hook', rule: 'a rule', at }
+
+function session(status: Status, given: Partial<Session> = {}): Session {
+  return {
+    id: '018f0000-0000-7000-8000-000000000000',
+    name: 'a',
+    status,
+    agent: 'shell',
+    model: null,
+    backend: 'local',
+    prompt: 'true',
+    cwd: '/',
+    jobSlug: null,
+    parent: null,
+    labels: {},
+    createdAt: at,
+    startedAt: status === 'starting' ? null : at,
+    endedAt: isEnded(status) ? at : null,
+    exitCode: isEnded(status) ? 0 : null,
+    signal: null,
+    reason: null,
+    waiting: status === 'waiting' ? { kind: 'question', message: 'which?' } : null,
+    lastError: null,
+    evidence: { source: 'backend', rule: 'it was accepted', at },
+    usage: null,
+    attach: isEnded(status) ? null : 'tmux attach',
+    ...given,
+  }
+}
+
+const exit: Exit = { code: 3, signal: null, reason: 'why', at }
+const events = {
+  launched: { type: 'launched', evidence },
+  working: { type: 'working', evidence },
+  rested: { type: 'rested', evidence },
+  turn_failed: { type: 'turn_failed', evidence, error: 'overloaded' },
+  asked: { type: 'asked', evidence, waiting: { kind: 'permission', message: 'may I?' } },
+  completed: { type: 'completed', evidence, exit },
+  failed: { type: 'failed', evidence, exit },
+  killed: { type: 'killed', evidence, exit },
+} satisfies Record<Event['type'], Event>
+
+describe('what an event makes of a status', () => {
+  const live = {
+    working: 'running',
+    rested: 'idle',
+    turn_failed: 'idle',
+    asked: 'waiting',
+    completed: 'completed',
+    failed: 'error',
+    killed: 'killed',
+  }
+  const table: Record<Status, Record<string, string>> = {
+    starting: { ...live, launched: 'starting' },
+    running: live,
+    idle: live,
+    waiting: live,
+    completed: {},
+    error: {},
+    killed: {},
+  }
+
+  test('is this table, and no more', () => {
+    expect(next).toEqual(table)
+  })
+
+  for (const status of statuses) {
+    for (const event of Object.values(events)) {
+      const expected = table[status][event.type]
+      test(`${status} + ${event.type} → ${expected ?? 'unchanged'}`, () => {
+        const before = Object.freeze(session(status))
+        const after = reduce(before, event)
+        if (expected === undefined) expect(after).toBe(before)
+        else expect(after).toMatchObject({ status: expected, evidence })
+      })
+    }
+  }
+
+  test('an end keeps how it ended, and takes away what only a live session has', () => {
+    expect(reduce(session('waiting'), events.failed)).toMatchObject({
+      status: 'error',
+      exitCode: 3,
+      signal: null,
+      reason: 'why',
+      endedAt: at,
+      waiting: null,
+      attach: null,
+    })
+  })
+
+  test('a failed turn is remembered until the next one begins', () => {
+    const failed = reduce(session('running'), events.turn_failed)
+    expect(failed.lastError).toBe('overloaded')
+    expect(reduce(failed, events.rested).lastError).toBe('overloaded')
+    expect(reduce(failed, events.working).lastError).toBeNull()
+  })
+
+  test('what a session waits for is what was asked last', () => {
+    const asked = reduce(session('running'), events.asked)
+    expect(asked.waiting).toEqual({ kind: 'permission', message: 'may I?' })
+    const again: Event = { ...events.asked, waiting: { kind: 'login', message: 'log in' } }
+    expect(reduce(asked, again).waiting).toEqual(again.waiting)
+  })
+
+  test('the start is the first sign of life, and stays', () => {
+    const later = '2026-03-04T06:00:00.000Z'
+    const started = reduce(session('starting'), events.launched)
+    expect(started.startedAt).toBe(at)
+    expect(reduce(started, { type: 'working', evidence: { ...evidence, at: later } }).startedAt).toBe(at)
+  })
+})
+
+describe('any order of events', () => {
+  const time = fc.integer({ min: -5000, max: 5000 }).map((ms) => new Date(Date.parse(at) + ms).toISOString())
+  const anyEvidence = fc.record({ source: fc.constantFrom('hook', 'process', 'screen'), rule: fc.string(), at: time })
+  const anyExit: fc.Arbitrary<Exit> = fc.oneof(
+    fc.record({
+      code: fc.integer({ min: 0, max: 255 }),
+      signal: fc.constant(null),
+      reason: fc.option(fc.string()),
+      at: time,
+    }),
+    fc.record({ code: fc.constant(null), signal: fc.constantFrom('SIGKILL', 'SIGTERM'), reason: fc.constant(null), at: time }),
+    fc.record({ code: fc.constant(null), signal: fc.constant(null), reason: fc.string(), at: time }),
+  )
+  const anyEvent = fc.oneof(
+    fc.record({ type: fc.constantFrom('launched', 'working', 'rested'), evidence: anyEvidence }),
+    fc.record({ type: fc.constant('turn_failed'), evidence: anyEvidence, error: fc.string() }),
+    fc.record({
+      type: fc.constant('asked'),
+      evidence: anyEvidence,
+      waiting: fc.record({ kind: fc.constantFrom('permission', 'question'), message: fc.string() }),
+    }),
+    fc.tuple(anyExit, fc.option(fc.string({ minLength: 1 }))).map(([exit, stopping]) => ending(exit, stopping)),
+  ) as fc.Arbitrary<Event>
+  const always = (check: (before: Session, event: Event, after: Session) => void) =>
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 20 }), (sequence) => {
+        let current = session('starting')
+        for (const event of sequence) {
+          const after = reduce(current, event)
+          check(current, event, after)
+          current = after
+        }
+      }),
+      { numRuns: 500 },
+    )
+
+  test('never changes an ended session', () => {
+    always((before, _, after) => {
+      if (isEnded(before.status)) expect(after).toBe(before)
+    })
+  })
+
+  test('leaves the very same object when it is not listed for the status', () => {
+    always((before, event, after) => expect(after === before).toBe(next[before.status][event.type] === undefined))
+  })
+
+  test('sets the time of the end, and only with an end', () => {
+    always((_, __, after) => expect(after.endedAt !== null).toBe(isEnded(after.status)))
+  })
+
+  test('says what is waited for, and only while waiting', () => {
+    always((_, __, after) => expect(after.waiting !== null).toBe(after.status === 'waiting'))
+  })
+
+  test('keeps the times in order: created, started, ended', () => {
+    always((_, __, { createdAt, startedAt, endedAt }) => {
+      const times = [createdAt, startedAt, endedAt].filter((each) => each !== null)
+      expect(times).toEqual([...times].sort())
+    })
+  })
+
+  test('ends with an exit code, a signal or a reason', () => {
+    always((_, __, { status, exitCode, signal, reason }) => {
+      if (isEnded(status)) expect(exitCode !== null || signal !== null || reason !== null).toBe(true)
+      else expect([exitCode, signal, reason]).toEqual([null, null, null])
+    })
+  })
+
+  test('changes nothing of what the client asked for', () => {
+    const { id, name, agent, prompt, cwd, createdAt, labels } = session('starting')
+    always((_, __, after) => expect(after).toMatchObject({ id, name, agent, prompt, cwd, createdAt, labels }))
+  })
+})
+
+describe('what an exit means', () => {
+  test.each([
+    ['0', { code: 0, signal: null, reason: null }, null, 'completed', null],
+    ['another code', { code: 7, signal: null, reason: null }, null, 'failed', 'the program exited with 7'],
+    ['a signal', { code: null, signal: 'SIGSEGV', reason: null }, null, 'failed', 'the program was ended by SIGSEGV'],
+    ['a known reason', { code: 127, signal: null, reason: 'could not start' }, null, 'failed', 'could not start'],
+    ['nothing known', { code: null, signal: null, reason: 'its terminal is gone' }, null, 'failed', 'its terminal is gone'],
+    ['0 after a request to end', { code: 0, signal: null, reason: null }, 'on request', 'killed', 'on request'],
+    ['a signal after a request to end', { code: null, signal: 'SIGTERM', reason: null }, 'on request', 'killed', 'on request'],
+  ] as const)('%s', (_, exit, stopping, type, reason) => {
+    const event = ending({ ...exit, at }, stopping)
+    expect(event).toMatchObject({ type, exit: { code: exit.code, signal: exit.signal, reason, at }, evidence: { at } })
+    expect(event.evidence.source).toBe(exit.code === null && exit.signal === null ? 'backend' : 'process')
+  })
+})
+
+describe('createLock', () => {
+  const tick = () => new Promise((resolve) => setTimeout(resolve, 1))
+
+  test('runs the tasks of a key one after the other, in order', async () => {
+    const lock = createLock()
+    const seen: string[] = []
+    await Promise.all(
+      [3, 1, 2, 0].map((ms, i) =>
+        lock('a', async () => {
+          seen.push(`begin ${i}`)
+          await new Promise((resolve) => setTimeout(resolve, ms))
+          seen.push(`end ${i}`)
+        }),
+      ),
+    )
+    expect(seen).toEqual([0, 1, 2, 3].flatMap((i) => [`begin ${i}`, `end ${i}`]))
+  })
+
+  test('runs the tasks of different keys together', async () => {
+    const lock = createLock()
+    let meet = () => {}
+    const met = new Promise<void>((resolve) => (meet = resolve))
+    // `a` can end only when `b` has begun.
+    await Promise.all([lock('a', () => met), lock('b', async () => meet())])
+  })
+
+  test('hands back what a task gives, and its failure to its own caller only', async () => {
+    const lock = createLock()
+    const failed = lock('a', () => Promise.reject(new Error('no')))
+    const threw = lock('a', () => {
+      throw new Error('never a promise')
+    })
+    const given = lock('a', async () => 5)
+    await expect(failed).rejects.toThrow('no')
+    await expect(threw).rejects.toThrow('never a promise')
+    expect(await given).toBe(5)
+  })
+
+  test('never runs two tasks of one key together, whatever they do', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.boolean()), { maxLength: 30 }), async (tasks) => {
+        const lock = createLock()
+        const inside = new Map<string, number>()
+        let most = 0
+        const runs = tasks.map(([key, fails]) =>
+          lock(key, async () => {
+            inside.set(key, (inside.get(key) ?? 0) + 1)
+            most = Math.max(most, inside.get(key)!)
+            await tick()
+            inside.set(key, inside.get(key)! - 1)
+            if (fails) throw new Error('no')
+          }),
+        )
+        const settled = await Promise.allSettled(runs)
+        expect(settled.map(({ status }) => status)).toEqual(tasks.map(([, fails]) => (fails ? 'rejected' : 'fulfilled')))
+        expect(most).toBeLessThanOrEqual(1)
+      }),
+      { numRuns: 30 },
+    )
+  })
+})
+
+describe('createIds', () => {
+  const shape = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+  const ascending = (ids: readonly string[]) => ids.every((id, i) => i === 0 || id > ids[i - 1]!)
+
+  test('makes UUIDs of version 7 that hold the time', () => {
+    const id = createIds(() => 0x0123456789ab)()
+    expect(id).toMatch(shape)
+    expect(id.slice(0, 13)).toBe('01234567-89ab')
+  })
+
+  test.each([
+    ['stands still', () => 1_700_000_000_000],
+    ['goes backwards', (i: number) => 1_700_000_000_000 - i * 1000],
+    ['goes on', (i: number) => 1_700_000_000_000 + i],
+    ['jumps', (i: number) => 1_700_000_000_000 + ((i * 7919) % 1000)],
+  ])('ascend over 10,000 when the clock %s', (_, clock) => {
+    let i = 0
+    const newId = createIds(() => clock(i++))
+    const ids = Array.from({ length: 10_000 }, newId)
+    expect(ids.every((id) => shape.test(id))).toBe(true)
+    expect(ascending(ids)).toBe(true)
+  })
+
+  test('ascend whatever the clock says', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 2 ** 47 }), { minLength: 1 }), (times) => {
+        const left = [...times]
+        const newId = createIds(() => left.shift()!)
+        expect(ascending(times.map(() => newId()))).toBe(true)
+      }),
+    )
+  })
+})
+
+describe('inheritedEnvironment', () => {
+  const server = {
+    PATH: '/bin',
+    HOME: '/home/a',
+    LC_ALL: 'C.UTF-8',
+    LANG: 'C',
+    TZ: 'UTC',
+    INSTAR_TOKEN: 'secret',
+    AWS_SECRET_ACCESS_KEY: 'secret',
+    GITHUB_TOKEN: 'secret',
+    ANTHROPIC_API_KEY: 'key',
+    PATHOLOGY: 'no',
+    NODE_OPTIONS: '--inspect',
+    USER: undefined,
+    EMPTY: '',
+  }
+
+  test('lets through what every program needs, and no credentials', () => {
+    expect(inheritedEnvironment(server)).toEqual({ PATH: '/bin', HOME: '/home/a', LC_ALL: 'C.UTF-8', LANG: 'C', TZ: 'UTC' })
+  })
+
+  test('lets through what an agent or the config names, exactly or by its beginning', () => {
+    expect(inheritedEnvironment(server, ['ANTHROPIC_*'], undefined, ['EMPTY', 'MISSING', 'NODE'])).toEqual({
+      ...inheritedEnvironment(server),
+      ANTHROPIC_API_KEY: 'key',
+      EMPTY: '',
+    })
+  })
+
+  test('never lets through a name that is not allowed', () => {
+    fc.assert(
+      fc.property(fc.dictionary(fc.string({ minLength: 1 }), fc.string()), (given) => {
+        const names = Object.keys(inheritedEnvironment(given, ['A_*']))
+        expect(
+          names.every((name) => /^(?:A_.*|LC_.*|PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|TZ|TMPDIR)$/s.test(name)),
+        ).toBe(true)
+      }),
+    )
+  })
+})
+
+describe('bus', () => {
+  test('tells every listener in order, until it stops listening', () => {
+    const bus = createBus<number>()
+    const heard: string[] = []
+    const off = bus.on((value) => heard.push(`a${value}`))
+    bus.on((value) => heard.push(`b${value}`))
+    bus.emit(1)
+    off()
+    off()
+    bus.emit(2)
+    expect(heard).toEqual(['a1', 'b1', 'b2'])
+  })
+
+  test('a listener may stop listening while it is told', () => {
+    const bus = createBus<number>()
+    const heard: string[] = []
+    const off = bus.on((value) => {
+      heard.push(`a${value}`)
+      off()
+    })
+    bus.on((value) => heard.push(`b${value}`))
+    bus.emit(1)
+    bus.emit(2)
+    expect(heard).toEqual(['a1', 'b1', 'b2'])
+  })
+
+  test('first gives the first value that is wanted', async () => {
+    const bus = createBus<number>()
+    const found = first(bus, (value) => value > 2, 10_000)
+    for (const value of [1, 2, 3, 4]) bus.emit(value)
+    expect(await found).toBe(3)
+  })
+
+  test('first gives null when its time is over, and listens no more', async () => {
+    const bus = createBus<number>()
+    let asked = 0
+    const began = Date.now()
+    const found = first(
+      bus,
+      () => {
+        asked++
+        return false
+      },
+      40,
+    )
+    bus.emit(1)
+    expect(await found).toBeNull()
+    expect(Date.now() - began).toBeGreaterThanOrEqual(35)
+    bus.emit(2)
+    expect(asked).toBe(1)
+  })
+})
