@@ -114,6 +114,14 @@ describe('POST /sessions/spawn', () => {
     expect((await ask(`/sessions/${name}/output`)).text).toBe('fine')
   })
 
+  test('nor do variables change which process is taken for the session: it would be the one to be killed', async () => {
+    const { name, id } = await spawn({ prompt: 'exit 3', env: { IFS: '0123456789' } })
+    expect(await ended(name)).toMatchObject({ status: 'error', exitCode: 3 })
+    // Looked up in the session's directory and not by DELETE: process 0 would be this very process and its group.
+    const [started = ''] = (await readFile(join(server.state, 'sessions', id, 'signals.jsonl'), 'utf8')).split('\n')
+    expect(JSON.parse(started)).toEqual({ launcher: 'started', pid: expect.toSatisfy((pid: number) => pid > 1) })
+  })
+
   test('409 while the name is live; after the end it is free, and each run keeps its own id', async () => {
     const name = freshName()
     const one = await spawn({ name, prompt: 'echo one; exec cat' })

@@ -211,7 +211,10 @@ describe('instar.config', () => {
       }
       console.log(JSON.stringify(found))`
     const tsx = import.meta.resolve('tsx')
-    const { stdout } = await execa(process.execPath, ['--import', tsx, '--input-type=module', '--eval', script, ...directories], { cwd: project })
+    const node = ['--import', tsx, '--input-type=module', '--eval', script, ...directories]
+    const { stdout, stderr, failed } = await execa(process.execPath, node, { cwd: project, reject: false })
+    // Without the stack: it names files of that other process.
+    if (failed) throw new Error(`loading failed: ${/^\w*Error.*$/m.exec(stderr)?.[0] ?? stderr.slice(0, 500)}`)
     return JSON.parse(stdout) as Loaded[]
   }
 

@@ -115,10 +115,12 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
         if (stopping !== null) backend.stop(handle, limits.graceMs).catch(problem('a session does not end', session.id))
         expect(session.id)
       }
-      const unsure = live.filter(({ handle }) => handle === null)
-      if (unsure.length === 0) return
       const sightings = new Map((await backend.list()).map((sighting) => [sighting.id, sighting]))
-      for (const record of unsure) {
+      for (const { id, handle } of sightings.values()) {
+        const session = store.get(id)?.session
+        if (session && isEnded(session.status)) backend.stop(handle, limits.graceMs).catch(problem('a terminal is left over', id))
+      }
+      for (const record of live.filter(({ handle }) => handle === null)) {
         const sighting = sightings.get(record.session.id)
         if (!sighting) {
           fail(record, 'the server stopped before it was started')

@@ -38,6 +38,8 @@ export type Entry = { readonly cursor: number } & (
 )
 
 export interface Follower {
+  /** Resolves when everything that was there by now has been told. */
+  catchUp(): Promise<void>
   close(): void
 }
 
@@ -117,6 +119,7 @@ export function sessionDirectory(base: string, id: string): SessionDirectory {
       }
       await read()
       return {
+        catchUp: read,
         close() {
           closed = true
           watcher?.close()

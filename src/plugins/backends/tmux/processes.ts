@@ -14,26 +14,31 @@ const psEveryMs = 250
 
 /**
  * Every process that `root` started, as far as it can still be told: its descendants, and what shares their process
- * groups or their terminal. Without `root` itself.
+ * groups or its terminal. Without `root` itself, which may be gone already.
  */
 export async function descendants(root: number): Promise<number[]> {
   const all = await list()
-  const first = all.find((each) => each.pid === root)
-  if (!first) return []
-  const found = new Map([[root, first]])
+  const tty = all.find((each) => each.pid === root)?.tty ?? ''
+  const found = new Set([root])
+  const groups = new Set([root])
   for (let grew = true; grew;) {
     grew = false
-    const groups = new Set([...found.values()].map((each) => each.group))
     for (const each of all) {
-      const belongs = found.has(each.parent) || groups.has(each.group) || (each.tty === first.tty && /\d/.test(each.tty))
-      if (belongs && !found.has(each.pid)) {
-        found.set(each.pid, each)
-        grew = true
-      }
+      if (found.has(each.pid) || !(found.has(each.parent) || groups.has(each.group) || (each.tty === tty && /\d/.test(tty)))) continue
+      found.add(each.pid)
+      groups.add(each.group)
+      grew = true
     }
   }
   found.delete(root)
-  return [...found.keys()]
+  return [...found]
+}
+
+/** The process whose arguments end with `words`; null when there is none. */
+export async function findProcess(words: string): Promise<number | null> {
+  const { stdout } = await execa('ps', ['-A', '-ww', '-o', 'pid=,args='], { timeout: 10_000 })
+  const row = stdout.split('\n').find((each) => each.trimEnd().endsWith(words))
+  return row ? Number.parseInt(row, 10) : null
 }
 
 /** Which signal is sent when, in milliseconds after the beginning. */

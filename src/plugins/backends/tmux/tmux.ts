@@ -20,6 +20,8 @@ export interface TmuxOptions {
 
 /** How long a launcher may take to say that it runs. Its shell starts in 1-2 ms; a machine short of memory takes longer. */
 const launchTimeoutMs = 10_000
+/** A program that goes on starting others while it is ended is not chased for ever. */
+const endTries = 5
 /** How long a launcher may take to record the end when nothing is left that it waits for. */
 const recordTimeoutMs = 5000
 
@@ -99,6 +101,23 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
     const row = (await tracker.rows()).find((each) => each.id === id)
     if (!row) throw error
     return row
+  }
+
+  /** Ends what a launcher started, and then what that started on its way out. */
+  async function endAll(launcher: number, graceMs: number): Promise<void> {
+    for (let tries = 0; tries < endTries; tries++) {
+      const pids = await descendants(launcher)
+      if (pids.length === 0) return
+      await terminate(pids, onRequest(graceMs))
+    }
+  }
+
+  /** What an earlier server had not cleared away when it was killed. */
+  async function sweep(id: string, graceMs: number): Promise<void> {
+    const row = (await tracker.rows()).find((each) => each.id === id)
+    if (!row) return
+    if (!row.dead) await endAll(row.pid, graceMs)
+    await (await client()).control.run(['kill-session', '-t', row.pane]).catch(() => {})
   }
 
   /** After a start that failed or whose outcome is unknown: nothing of it may stay. */
@@ -203,14 +222,16 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
     },
 
     async stop(handle, graceMs) {
-      const session = tracker.get(String(handle['id']))
-      if (!session) return
+      const id = String(handle['id'])
+      const session = tracker.get(id)
+      if (!session) return sweep(id, graceMs)
       await session.begun
       await tracker.paneOf(session)
-      if (session.pid !== null) await terminate(await descendants(session.pid), onRequest(graceMs))
+      const { pid } = session
+      if (pid !== null) await endAll(pid, graceMs)
       await Promise.race([session.ended, timeout(recordTimeoutMs)])
-      if (tracker.get(session.id) !== session || session.pid === null) return
-      await terminate([session.pid], onRequest(0))
+      if (tracker.get(id) !== session || pid === null) return
+      await terminate([pid], onRequest(0))
       look()
       await Promise.race([session.ended, timeout(recordTimeoutMs)])
     },

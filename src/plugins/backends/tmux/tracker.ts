@@ -2,7 +2,7 @@ import { InstarError } from '../../../runtime/error.ts'
 import type { Exit, Report, Sight } from '../../../runtime/types.ts'
 import { keeperName } from './connection.ts'
 import { signalName, type Entry, type Follower, type SessionDirectory } from './directory.ts'
-import { afterHangUp, descendants, isAlive, terminate } from './processes.ts'
+import { afterHangUp, descendants, findProcess, isAlive, terminate } from './processes.ts'
 import { screenOf, type Client } from './terminal.ts'
 
 /**
@@ -135,6 +135,8 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
       await session.placed
       const exit = recorded ?? (await howItEnded(session, row))
       const pane = await saveLastScreen(session)
+      // The bell may be quicker than the file: what was said before the end is told before it.
+      await session.follower?.catchUp()
       await tell({ id: session.id, cursor: session.cursor, sights: [{ type: 'exited', exit }] })
       drop(session)
       if (pane !== null) await (await client()).control.run(['kill-session', '-t', pane])
@@ -152,10 +154,12 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     if (!row) {
       // No terminal and no record yet: its tmux server was killed. The kernel tells that to the launcher only, which
       // waits for its program; so the program is told here, and what nobody can reach any more is ended.
-      if (session.pid !== null && isAlive(session.pid)) await terminate(await descendants(session.pid), afterHangUp)
-      const late = await recordWithin(session, recordMs)
-      if (late) return late
-      if (session.pid !== null) await terminate([session.pid], afterHangUp.slice(-1))
+      const pid = await findProcess(session.directory.path)
+      if (pid !== null) {
+        await terminate(await descendants(pid), afterHangUp)
+        await recordWithin(session, pid)
+        await terminate([pid, ...(await descendants(pid))], afterHangUp)
+      }
       return (await session.directory.exit()) ?? { code: null, signal: null, reason: 'its terminal is gone and it left no exit record', at }
     }
     for (const began = Date.now(); row.status === '' && row.signal === '' && Date.now() - began < statusTimeoutMs;) {
@@ -169,12 +173,11 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     return { code: signal || row.status === '' ? null : Number(row.status), signal, reason: 'its launcher was killed', at }
   }
 
-  /** What the launcher records within some time, as long as there is a launcher. */
-  async function recordWithin(session: Tracked, ms: number): Promise<Exit | null> {
-    for (const began = Date.now(); ; await new Promise((resolve) => setTimeout(resolve, lookAgainMs))) {
-      const alive = session.pid !== null && isAlive(session.pid)
-      const recorded = await session.directory.exit()
-      if (recorded || !alive || Date.now() - began > ms) return recorded
+  /** Waits for the launcher's record, for some time, as long as there is a launcher. */
+  async function recordWithin(session: Tracked, pid: number): Promise<void> {
+    for (const began = Date.now(); isAlive(pid) && Date.now() - began < recordMs;) {
+      if (await session.directory.exit()) return
+      await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
     }
   }
 
