@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Keystroke } from '../../../runtime/types.ts'
 import type { Control } from './control.ts'
-import { unvis } from './protocol.ts'
+import { line, unvis } from './protocol.ts'
 
 const visibleTimeoutMs = 2000
 const lookAgainMs = 15
@@ -53,26 +53,29 @@ export async function press(client: Client, pane: string, keystrokes: readonly K
 const dead = 'the program in this pane is dead'
 
 /** Pasting into a dead pane ends the whole tmux server (seen with 3.3a), so tmux itself looks first, in the same turn. */
-const whileAlive = (pane: string, command: string): string[] => [
+const whileAlive = (pane: string, command: string[], otherwise: string[][] = []): string[] => [
   'if-shell',
   '-F',
   '-t',
   pane,
   '#{pane_dead}',
-  `display-message -p '${dead}'`,
-  command,
+  line([...otherwise, ['display-message', '-p', dead]]),
+  line([command]),
 ]
 
 function paste(pane: string, text: string): string[][] {
   if (text === '') return []
   const buffer = `instar-${randomBytes(6).toString('hex')}`
-  return [['set-buffer', '-b', buffer, '--', text], whileAlive(pane, `paste-buffer -d -p -b ${buffer} -t ${pane}`)]
+  return [
+    ['set-buffer', '-b', buffer, '--', text],
+    whileAlive(pane, ['paste-buffer', '-d', '-p', '-b', buffer, '-t', pane], [['delete-buffer', '-b', buffer]]),
+  ]
 }
 
 function key(pane: string, name: string): string[][] {
   // A person who has scrolled back is in copy mode, which would take the key.
-  const leave = ['if-shell', '-F', '-t', pane, '#{pane_in_mode}', `send-keys -t ${pane} -X cancel`]
-  return [leave, whileAlive(pane, `send-keys -t ${pane} ${name}`)]
+  const leave = ['if-shell', '-F', '-t', pane, '#{pane_in_mode}', line([['send-keys', '-t', pane, '-X', 'cancel']])]
+  return [leave, whileAlive(pane, ['send-keys', '-t', pane, '--', name])]
 }
 
 /** An Enter that a busy program reads together with a paste counts as part of it: wait until the end of the paste shows. */
