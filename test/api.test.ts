@@ -16,7 +16,10 @@ const uuid7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{
 const iso = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
 /** A program that is not there. */
-const missing: Agent = { ...shell(), plan: (launch, directory) => ({ ...shell().plan(launch, directory), argv: ['/nonexistent/agent', 'x'] }) }
+const missing: Agent = {
+  ...shell(),
+  plan: (launch, directory) => ({ ...shell().plan(launch, directory), argv: ['/nonexistent/agent', 'x'] }),
+}
 
 let server: TestApp
 beforeAll(async () => {
@@ -80,7 +83,15 @@ describe('POST /sessions/spawn', () => {
   })
 
   test('keeps what the request says', async () => {
-    const given = { name: freshName(), prompt: 'true', model: 'haiku', jobSlug: 'nightly', parent: 'other', labels: { team: 'ü', empty: '' }, cwd: '/tmp' }
+    const given = {
+      name: freshName(),
+      prompt: 'true',
+      model: 'haiku',
+      jobSlug: 'nightly',
+      parent: 'other',
+      labels: { team: 'ü', empty: '' },
+      cwd: '/tmp',
+    }
     expect((await post('/sessions/spawn', { ...given, agent: 'shell', backend: 'local' })).json).toMatchObject(given)
   })
 
@@ -245,9 +256,7 @@ describe('the limits of a spawn', () => {
 
 describe('GET /sessions', () => {
   test('an array, newest first, and only the statuses that are asked for', async () => {
-    const [live, done, failed, killed] = await Promise.all(
-      ['exec cat', 'true', 'exit 5', 'exec cat'].map((prompt) => spawn({ prompt })),
-    )
+    const [live, done, failed, killed] = await Promise.all(['exec cat', 'true', 'exit 5', 'exec cat'].map((prompt) => spawn({ prompt })))
     await Promise.all([ended(done!.name), ended(failed!.name), ask(`/sessions/${killed!.name}`, { method: 'DELETE' })])
     const all = await list()
     const ids = all.map(({ id }) => id)
@@ -297,7 +306,9 @@ describe('GET /sessions/tmux', () => {
     const listed = (await server.tmux('list-sessions', '-F', '#{session_name}')).split('\n')
     expect(sessions.map(({ name }) => name).sort()).toEqual(listed.sort())
     await server.tmux('kill-session', '-t', `=${byHand}`)
-    expect((await get<typeof rest & { sessions: { name: string }[] }>('/sessions/tmux')).sessions.map(({ name }) => name)).not.toContain(byHand)
+    expect((await get<typeof rest & { sessions: { name: string }[] }>('/sessions/tmux')).sessions.map(({ name }) => name)).not.toContain(
+      byHand,
+    )
   })
 
   test('its command to attach names a session of that server', async () => {
@@ -344,7 +355,12 @@ describe('GET /sessions/:name/output', () => {
     await ended(name)
     const { status, text } = await ask(`/sessions/${name}/output`)
     expect([status, text]).toEqual([200, ''])
-    expect(await get(`/sessions/${name}/output`, { accept: 'application/json' })).toEqual({ session: name, output: '', lines: 0, truncated: false })
+    expect(await get(`/sessions/${name}/output`, { accept: 'application/json' })).toEqual({
+      session: name,
+      output: '',
+      lines: 0,
+      truncated: false,
+    })
   })
 
   test('keeps every character, and nothing that only looks like the end of an answer', async () => {
@@ -389,7 +405,9 @@ describe('POST /sessions/:name/input', () => {
       expect(json).toEqual({ id: expect.stringMatching(uuid7), stage: 'typed', at: expect.stringMatching(iso) })
     }
     const expected = texts.map((text) => `${text}\n`).join('')
-    await until(async () => (await readFile(join(cwd, 'typed'), 'utf8')) === expected, { what: `the program to have read ${JSON.stringify(expected)}` })
+    await until(async () => (await readFile(join(cwd, 'typed'), 'utf8')) === expected, {
+      what: `the program to have read ${JSON.stringify(expected)}`,
+    })
   })
 
   test('one at a time and in order', async () => {
@@ -463,7 +481,10 @@ describe('DELETE /sessions/:name', () => {
 
   test.each(['1', 'yes', '', 'TRUE'])('purge=%j is 400', async (purge) => {
     const { json, status } = await ask(`/sessions/x?purge=${purge}`, { method: 'DELETE' })
-    expect([status, json]).toEqual([400, expect.objectContaining({ error: expect.objectContaining({ data: expect.objectContaining({ field: 'purge' }) }) })])
+    expect([status, json]).toEqual([
+      400,
+      expect.objectContaining({ error: expect.objectContaining({ data: expect.objectContaining({ field: 'purge' }) }) }),
+    ])
   })
 })
 
@@ -516,7 +537,27 @@ describe('what a client may not say', () => {
   })
   test('text is needed', () => refused('/sessions/x/input', body({}), 'text'))
 
-  const names = ['', 'A', 'aB', '-a', '_a', 'a_b', 'a b', ' a', 'a ', 'a.b', 'a/b', 'a:b', '..', 'ü', 'a\n', 'a\0', '=a', '$1', 'x'.repeat(64)]
+  const names = [
+    '',
+    'A',
+    'aB',
+    '-a',
+    '_a',
+    'a_b',
+    'a b',
+    ' a',
+    'a ',
+    'a.b',
+    'a/b',
+    'a:b',
+    '..',
+    'ü',
+    'a\n',
+    'a\0',
+    '=a',
+    '$1',
+    'x'.repeat(64),
+  ]
   test.each(names)('the name %j', (name) => refused('/sessions/spawn', body({ ...valid, name }), 'name'))
   test.each(['a', '0', 'a-b', 'a-', '0-0--', 'x'.repeat(63)])('the name %j is fine', async (name) => {
     expect((await post('/sessions/spawn', { name, prompt: 'true' })).status).toBe(201)
@@ -535,7 +576,17 @@ describe('what a client may not say', () => {
     args: [5, 'x', {}, [1], [null], [['x']], Array.from({ length: 201 }, () => 'x')],
     labels: [5, 'x', [], { a: 1 }, { a: {} }, Object.fromEntries(Array.from({ length: 201 }, (_, i) => [`l${i}`, 'x']))],
     parent: [5, [], {}],
-    size: [5, 'x', [], {}, { cols: 80 }, { cols: 80, rows: '24' }, { cols: 0, rows: 24 }, { cols: 80.5, rows: 24 }, { cols: 1e9, rows: 24 }],
+    size: [
+      5,
+      'x',
+      [],
+      {},
+      { cols: 80 },
+      { cols: 80, rows: '24' },
+      { cols: 0, rows: 24 },
+      { cols: 80.5, rows: 24 },
+      { cols: 1e9, rows: 24 },
+    ],
   }
   test.each(Object.entries(wrongTypes))('a wrong %s', async (field, values) => {
     for (const value of values) await refused('/sessions/spawn', body({ ...valid, [field]: value }), field)
@@ -556,14 +607,21 @@ describe('what a client may not say', () => {
   test.each(unknown)('the unknown field %j', async (field) => {
     await refused('/sessions/spawn', body(`{"name":"never-made","prompt":"true",${JSON.stringify(field)}:1}`), field)
     await refused('/sessions/x/input', body(`{"text":"a",${JSON.stringify(field)}:1}`), field)
-    await refused('/sessions/spawn', body(`{"name":"never-made","prompt":"true","size":{"cols":80,"rows":24,${JSON.stringify(field)}:1}}`), 'size')
+    await refused(
+      '/sessions/spawn',
+      body(`{"name":"never-made","prompt":"true","size":{"cols":80,"rows":24,${JSON.stringify(field)}:1}}`),
+      'size',
+    )
   })
 
   test.each(['__proto__', 'constructor', 'prototype'])('a label or a variable called %s is kept or refused, never dropped', async (key) => {
     for (const field of ['labels', 'env']) {
       const name = freshName()
       const prompt = `printf %s "$${key}" >kept`
-      const { status, json } = await ask('/sessions/spawn', body(`{"name":"${name}","prompt":${JSON.stringify(prompt)},"${field}":{"${key}":"x"}}`))
+      const { status, json } = await ask(
+        '/sessions/spawn',
+        body(`{"name":"${name}","prompt":${JSON.stringify(prompt)},"${field}":{"${key}":"x"}}`),
+      )
       if (status === 400) expect(json).toMatchObject({ error: { data: { field: expect.stringContaining(field) } } })
       else if (field === 'labels') expect(JSON.stringify((json as Session).labels)).toBe(`{"${key}":"x"}`)
       else {
@@ -597,7 +655,10 @@ describe('what a client may not say', () => {
   ])('an unknown %s: %j', (field, value) => refused('/sessions/spawn', body({ ...valid, [field]: value }), field))
 
   test('a lone surrogate does not break the answer', async () => {
-    const { status, bytes } = await ask('/sessions/spawn', body(`{"name":"${freshName()}","prompt":"true #\\ud800","labels":{"a":"\\udfff"}}`))
+    const { status, bytes } = await ask(
+      '/sessions/spawn',
+      body(`{"name":"${freshName()}","prompt":"true #\\ud800","labels":{"a":"\\udfff"}}`),
+    )
     expect(status).toBeLessThan(500)
     expect(() => new TextDecoder('utf-8', { fatal: true }).decode(bytes)).not.toThrow()
   })
@@ -621,13 +682,21 @@ describe('paths and methods', () => {
     }
   })
 
-  test.each(['/nope', '/sessions/x/nope', '/sessions/x/output/y', '/session', '/Sessions', '/health/x', '/sessions/x/y/z', '/%00', '/%ff', '/..;/health'])(
-    '%s is 404',
-    async (path) => {
-      for (const method of ['GET', 'POST', 'DELETE'])
-        expect(await ask(path, { method })).toMatchObject({ status: 404, json: { error: { code: 'not_found' } } })
-    },
-  )
+  test.each([
+    '/nope',
+    '/sessions/x/nope',
+    '/sessions/x/output/y',
+    '/session',
+    '/Sessions',
+    '/health/x',
+    '/sessions/x/y/z',
+    '/%00',
+    '/%ff',
+    '/..;/health',
+  ])('%s is 404', async (path) => {
+    for (const method of ['GET', 'POST', 'DELETE'])
+      expect(await ask(path, { method })).toMatchObject({ status: 404, json: { error: { code: 'not_found' } } })
+  })
 
   test.each(['/sessions/', '/health/', '/sessions/x/', '/sessions//', '//sessions', '/sessions//output'])(
     '%s: a 405 never says that the method which was used is the one to use',
@@ -639,16 +708,22 @@ describe('paths and methods', () => {
     },
   )
 
-  test.each(['x', '%2e%2e%2fstore', 'a%00b', '%F0%9F%8C%B1', 'A', 'x'.repeat(3000), '%ZZ', "'\"<script>"])('no session has the name %j: 404', async (name) => {
-    for (const [method, path] of [
-      ['GET', ''],
-      ['DELETE', ''],
-      ['GET', '/output'],
-    ])
-      expect(await ask(`/sessions/${name}${path}`, { method: method! })).toMatchObject({ status: 404, json: { error: { code: 'session_not_found' } } })
-    const input = await post(`/sessions/${name}/input`, { text: 'x' })
-    expect(input).toMatchObject({ status: 404, json: { error: { code: 'session_not_found' } } })
-  })
+  test.each(['x', '%2e%2e%2fstore', 'a%00b', '%F0%9F%8C%B1', 'A', 'x'.repeat(3000), '%ZZ', '\'"<script>'])(
+    'no session has the name %j: 404',
+    async (name) => {
+      for (const [method, path] of [
+        ['GET', ''],
+        ['DELETE', ''],
+        ['GET', '/output'],
+      ])
+        expect(await ask(`/sessions/${name}${path}`, { method: method! })).toMatchObject({
+          status: 404,
+          json: { error: { code: 'session_not_found' } },
+        })
+      const input = await post(`/sessions/${name}/input`, { text: 'x' })
+      expect(input).toMatchObject({ status: 404, json: { error: { code: 'session_not_found' } } })
+    },
+  )
 
   test('GET and DELETE take any content type with an empty body', async () => {
     for (const type of ['application/json', 'text/plain', 'application/x-www-form-urlencoded', 'nonsense']) {
@@ -691,9 +766,21 @@ describe('who may ask', () => {
       expect(headers.get('www-authenticate')).toBe('Bearer')
     }
     const { token } = server
-    const wrong = ['x', token.slice(0, -1), `${token}x`, token.toUpperCase(), token.repeat(2), [...token].reverse().join(''), `"${token}"`, 'undefined']
+    const wrong = [
+      'x',
+      token.slice(0, -1),
+      `${token}x`,
+      token.toUpperCase(),
+      token.repeat(2),
+      [...token].reverse().join(''),
+      `"${token}"`,
+      'undefined',
+    ]
     for (const each of wrong)
-      expect(await ask(path, { method, headers: { authorization: `Bearer ${each}` } })).toMatchObject({ status: 403, json: { error: { code: 'forbidden' } } })
+      expect(await ask(path, { method, headers: { authorization: `Bearer ${each}` } })).toMatchObject({
+        status: 403,
+        json: { error: { code: 'forbidden' } },
+      })
   })
 
   test('the scheme may be written in any case', async () => {
@@ -743,7 +830,9 @@ describe('through a real listener', () => {
     const listed = await raw({ path: '/sessions?status=running,idle' })
     expect(JSON.parse(listed.text)).toContainEqual(JSON.parse(spawned.text))
     expect((await raw({ method: 'POST', path: `/sessions/${name}/input`, body: '{"text":"hello"}' })).status).toBe(200)
-    await until(async () => (await raw({ path: `/sessions/${name}/output?lines=5` })).text === 'hello\nhello', { what: 'the echo and the answer' })
+    await until(async () => (await raw({ path: `/sessions/${name}/output?lines=5` })).text === 'hello\nhello', {
+      what: 'the echo and the answer',
+    })
     const output = await raw({ path: `/sessions/${name}/output` })
     expect(output.headers['content-type']).toBe('text/plain; charset=utf-8')
     const deleted = await raw({ method: 'DELETE', path: `/sessions/${name}`, headers: { 'content-type': 'application/json' } })
@@ -789,11 +878,22 @@ describe('through a real listener', () => {
   })
 
   test('Origin: only this very server', async () => {
-    const status = async (origin: string, host = `127.0.0.1:${port()}`) => (await raw({ path: '/sessions', headers: { origin, host } })).status
+    const status = async (origin: string, host = `127.0.0.1:${port()}`) =>
+      (await raw({ path: '/sessions', headers: { origin, host } })).status
     expect(await status(`http://127.0.0.1:${port()}`)).toBe(200)
     expect(await status('http://localhost', 'localhost:80')).toBe(200)
     expect(await status('https://instar.example.com', 'instar.example.com')).toBe(200)
-    for (const origin of ['null', 'https://evil.com', `http://127.0.0.1:1`, `http://127.0.0.1`, `http://evil.com:${port()}`, 'file://', 'nonsense', '', '*'])
+    for (const origin of [
+      'null',
+      'https://evil.com',
+      `http://127.0.0.1:1`,
+      `http://127.0.0.1`,
+      `http://evil.com:${port()}`,
+      'file://',
+      'nonsense',
+      '',
+      '*',
+    ])
       expect([origin, await status(origin)]).toEqual([origin, 403])
     expect(await status(`http://evil.com@127.0.0.1:${port()}`, 'evil.com')).toBe(403)
     // Also where no token is needed.
@@ -808,13 +908,22 @@ describe('through a real listener', () => {
   ])('%s is 413, and the client gets to read that', async (_, path, size, chunked) => {
     for (let i = 0; i < 3; i++) {
       const { status, text } = await raw({ method: 'POST', path, body: Buffer.alloc(size, 32), chunked })
-      expect([status, JSON.parse(text)]).toEqual([413, expect.objectContaining({ error: expect.objectContaining({ code: 'body_too_large' }) })])
+      expect([status, JSON.parse(text)]).toEqual([
+        413,
+        expect.objectContaining({ error: expect.objectContaining({ code: 'body_too_large' }) }),
+      ])
     }
   })
 
   test('413 comes at once when the length is told, before the body', async () => {
     const began = Date.now()
-    const { status } = await raw({ method: 'POST', path: '/sessions/spawn', headers: { 'content-length': String(1024 ** 3) }, body: 'x', unfinished: true })
+    const { status } = await raw({
+      method: 'POST',
+      path: '/sessions/spawn',
+      headers: { 'content-length': String(1024 ** 3) },
+      body: 'x',
+      unfinished: true,
+    })
     expect(status).toBe(413)
     expect(Date.now() - began).toBeLessThan(1000)
   })
@@ -825,7 +934,10 @@ describe('through a real listener', () => {
       headers: { authorization: `Bearer ${server.token}` },
       body: 'x'.repeat(2 * mebibyte),
     })
-    expect([response.status, await response.json()]).toEqual([413, expect.objectContaining({ error: expect.objectContaining({ code: 'body_too_large' }) })])
+    expect([response.status, await response.json()]).toEqual([
+      413,
+      expect.objectContaining({ error: expect.objectContaining({ code: 'body_too_large' }) }),
+    ])
   })
 
   test('a prompt of 1 MiB goes through', async () => {
@@ -865,7 +977,10 @@ describe('through a real listener', () => {
 
   test('a client that goes away does no harm', async () => {
     for (let i = 0; i < 5; i++) {
-      const request = httpRequest(`${url}/sessions/spawn`, { method: 'POST', headers: { authorization: `Bearer ${server.token}`, 'content-length': '1000' } })
+      const request = httpRequest(`${url}/sessions/spawn`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${server.token}`, 'content-length': '1000' },
+      })
       request.on('error', () => {})
       request.write('{"name":')
       await new Promise((resolve) => setTimeout(resolve, 5))
@@ -878,7 +993,10 @@ describe('through a real listener', () => {
 
 describe('random requests', () => {
   // Nothing random may be run as a command line here.
-  const quiet: Agent = { ...shell(), plan: (launch) => ({ argv: ['true'], env: launch.env, cwd: launch.cwd, files: {}, size: launch.size }) }
+  const quiet: Agent = {
+    ...shell(),
+    plan: (launch) => ({ argv: ['true'], env: launch.env, cwd: launch.cwd, files: {}, size: launch.size }),
+  }
   let random: TestApp
   beforeAll(async () => {
     random = await testApp({ agents: { quiet }, limits: { maxSessions: 100_000 } })
@@ -916,16 +1034,22 @@ describe('random requests', () => {
     fc.uint8Array({ maxLength: 50 }),
     fc.constant(''),
   )
-  const segment = fc.oneof(odd.map(encodeURIComponentSafely), fc.constantFrom('sessions', 'spawn', 'tmux', 'output', 'input', 'health', '.', '..', '', '*', '%', '%2f'))
+  const segment = fc.oneof(
+    odd.map(encodeURIComponentSafely),
+    fc.constantFrom('sessions', 'spawn', 'tmux', 'output', 'input', 'health', '.', '..', '', '*', '%', '%2f'),
+  )
   const path = fc.oneof(
     fc.constantFrom('/sessions', '/sessions/spawn', '/sessions/tmux', '/sessions/a', '/sessions/a/output', '/sessions/a/input', '/health'),
     fc.array(segment, { maxLength: 4 }).map((segments) => `/${segments.join('/')}`),
   )
   const query = fc.oneof(
     fc.constant(''),
-    fc
-      .dictionary(fc.oneof(fc.constantFrom('status', 'lines', 'purge'), odd), odd, { maxKeys: 2 })
-      .map((given) => `?${Object.entries(given).map(([key, value]) => `${encodeURIComponentSafely(key)}=${encodeURIComponentSafely(value)}`).join('&')}`),
+    fc.dictionary(fc.oneof(fc.constantFrom('status', 'lines', 'purge'), odd), odd, { maxKeys: 2 }).map(
+      (given) =>
+        `?${Object.entries(given)
+          .map(([key, value]) => `${encodeURIComponentSafely(key)}=${encodeURIComponentSafely(value)}`)
+          .join('&')}`,
+    ),
     text.map((given) => `?${given.replace(/#/g, '')}`),
   )
   const method = fc.constantFrom('GET', 'GET', 'POST', 'POST', 'POST', 'DELETE', 'PUT', 'PATCH', 'HEAD', 'OPTIONS', 'FOO')
@@ -955,8 +1079,12 @@ describe('random requests', () => {
         if (status === 201) {
           made++
           const { id } = json as Session
-          const session = await until(() => random.runtime.list().find((each) => each.id === id && isEnded(each.status)), { what: 'the end' })
-          expect([session.status, session.exitCode]).toEqual(session.cwd === '/' || session.cwd === random.project ? ['completed', 0] : ['error', 126])
+          const session = await until(() => random.runtime.list().find((each) => each.id === id && isEnded(each.status)), {
+            what: 'the end',
+          })
+          expect([session.status, session.exitCode]).toEqual(
+            session.cwd === '/' || session.cwd === random.project ? ['completed', 0] : ['error', 126],
+          )
         }
       }),
       { numRuns: 100 },
@@ -972,10 +1100,16 @@ describe('when something else fails', () => {
       const began = Date.now()
       const answer = await askOf(without, '/sessions/spawn', { method: 'POST', body: JSON.stringify({ name: 'a', prompt: 'true' }) })
       expect(Date.now() - began).toBeLessThan(2500)
-      expect(answer).toMatchObject({ status: 503, json: { error: { code: 'backend_unavailable', message: expect.stringContaining('install') } } })
+      expect(answer).toMatchObject({
+        status: 503,
+        json: { error: { code: 'backend_unavailable', message: expect.stringContaining('install') } },
+      })
       expect((await askOf(without, '/sessions')).text).toBe('[]')
       expect((await askOf(without, '/sessions/a')).status).toBe(404)
-      expect((await askOf(without, '/health')).json).toMatchObject({ status: 'ok', backends: { local: { ok: false, reason: expect.stringContaining('install') } } })
+      expect((await askOf(without, '/health')).json).toMatchObject({
+        status: 'ok',
+        backends: { local: { ok: false, reason: expect.stringContaining('install') } },
+      })
       expect(await askOf(without, '/sessions/tmux')).toMatchObject({ status: 503, json: { error: { code: 'backend_unavailable' } } })
     } finally {
       await without.close()
@@ -1042,7 +1176,15 @@ async function askOf(app: TestApp, path: string, init: Init = {}): Promise<Answe
   return { status: response.status, headers: response.headers, text, bytes, json: isJson ? JSON.parse(text) : undefined }
 }
 
-function checkAnswer({ status, headers, text }: { status: number; headers: IncomingHttpHeaders | Record<string, string>; text: string }): void {
+function checkAnswer({
+  status,
+  headers,
+  text,
+}: {
+  status: number
+  headers: IncomingHttpHeaders | Record<string, string>
+  text: string
+}): void {
   expect(headers['x-request-id']).toMatch(/^[\w=-]{1,100}$/)
   if (status < 400 || text === '') return
   expect(headers['content-type']).toBe('application/json')

@@ -37,7 +37,8 @@ const seesEverything = ['entry/', 'cli/', 'index.ts']
 const portable = ['runtime/', 'routes/', 'app.ts', 'client.ts']
 const portablePackages = ['hono', 'valibot', 'unstorage']
 
-const within = (path: string, parts: readonly string[]) => parts.some((part) => (part.endsWith('/') ? path.startsWith(part) : path === part))
+const within = (path: string, parts: readonly string[]) =>
+  parts.some((part) => (part.endsWith('/') ? path.startsWith(part) : path === part))
 const packageOf = (from: string) => from.split('/', from.startsWith('@') ? 2 : 1).join('/')
 const isRelative = (from: string) => from.startsWith('.')
 
@@ -52,7 +53,9 @@ describe('imports', () => {
     const wrong = sources
       .filter(({ path }) => within(path, [part]))
       .flatMap(({ path, imports }) =>
-        imports.filter(({ from }) => isRelative(from) && !within(join(dirname(path), from), allowed)).map(({ from }) => `${path} → ${from}`),
+        imports
+          .filter(({ from }) => isRelative(from) && !within(join(dirname(path), from), allowed))
+          .map(({ from }) => `${path} → ${from}`),
       )
     expect(wrong).toEqual([])
   })

@@ -339,9 +339,7 @@ describe('inheritedEnvironment', () => {
     fc.assert(
       fc.property(fc.dictionary(fc.string({ minLength: 1 }), fc.string()), (given) => {
         const names = Object.keys(inheritedEnvironment(given, ['A_*']))
-        expect(
-          names.every((name) => /^(?:A_.*|LC_.*|PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|TZ|TMPDIR)$/s.test(name)),
-        ).toBe(true)
+        expect(names.every((name) => /^(?:A_.*|LC_.*|PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|TZ|TMPDIR)$/s.test(name))).toBe(true)
       }),
     )
   })

@@ -124,7 +124,11 @@ describe('the token', () => {
   test('is added to a file that has none, which keeps everything else', async () => {
     await writeConfig({ port: 5, future: { setting: [1, 2] }, auth: { method: 'bearer' } })
     const { token } = await readSettings({ dir: project }, {}, {})
-    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ port: 5, future: { setting: [1, 2] }, auth: { method: 'bearer', token } })
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({
+      port: 5,
+      future: { setting: [1, 2] },
+      auth: { method: 'bearer', token },
+    })
   })
 
   test('that the environment gives is not written down', async () => {
