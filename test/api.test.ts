@@ -654,6 +654,29 @@ describe('what a client may not say', () => {
     ['backend', ''],
   ])('an unknown %s: %j', (field, value) => refused('/sessions/spawn', body({ ...valid, [field]: value }), field))
 
+  test('a query parameter that is given twice is not read by half', async () => {
+    await refused('/sessions?status=running&status=bogus', {}, 'status')
+    await refused('/sessions/x/output?lines=5&lines=abc', {}, 'lines')
+    await refused('/sessions/x?purge=false&purge=true', { method: 'DELETE' }, 'purge')
+  })
+
+  test('more than a program can be given: in one word 128 KiB, in all about 2 MiB, counted in bytes', async () => {
+    await refused('/sessions/spawn', body({ ...valid, args: ['€'.repeat(50_000)] }), 'args')
+    await refused('/sessions/spawn', body({ ...valid, env: { A: '€'.repeat(50_000) } }), 'env')
+    const many = Array.from({ length: 100 }, (_, i) => [`A${i}`, 'x'.repeat(50_000)] as const)
+    await refused('/sessions/spawn', body({ ...valid, args: many.map(([, text]) => text) }), 'args')
+    await refused('/sessions/spawn', body({ ...valid, env: Object.fromEntries(many) }), 'env')
+  })
+
+  test('a long name of a field does not come back whole', async () => {
+    const long = 'k'.repeat(500_000)
+    for (const given of [{ [long]: 1 }, { labels: { [long]: 1 } }]) {
+      const { status, text } = await post('/sessions/spawn', { ...valid, ...given })
+      expect(status).toBe(400)
+      expect(text.length).toBeLessThan(2000)
+    }
+  })
+
   test('a lone surrogate does not break the answer', async () => {
     const { status, bytes } = await ask(
       '/sessions/spawn',
@@ -820,6 +843,8 @@ describe('through a real listener', () => {
   const raw = (given: RawRequest = {}) =>
     askRaw(url, { ...given, headers: { authorization: `Bearer ${server.token}`, ...given.headers } }).then((answer) => {
       if (!given.adapterMayAnswer) checkAnswer(answer)
+      expect(answer.text).not.toContain(server.token)
+      if (answer.status >= 400) expect(answer.text).not.toContain(server.state)
       return answer
     })
 

@@ -77,12 +77,12 @@ async function enableImports(): Promise<void> {
   const self = new URL(import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js', import.meta.url).href
   const hooks = `
     import { readFile } from 'node:fs/promises'
+    const isModule = async (url) => /^file:.*\\.[jt]s$/.test(url) && !url.includes('/node_modules/') &&
+      /^\\s*(?:import|export)\\b/m.test(await readFile(new URL(url), 'utf8').catch(() => ''))
     export async function resolve(name, context, next) {
       if (name === 'instar') return { url: ${JSON.stringify(self)}, format: 'module', shortCircuit: true }
-      const found = await next(name, context)
-      if (!/^file:.*\\.[jt]s$/.test(found.url) || found.url.includes('/node_modules/')) return found
-      const isModule = found.url.endsWith('.ts') || /^\\s*(?:import|export)\\b/m.test(await readFile(new URL(found.url), 'utf8'))
-      return isModule ? { ...found, format: found.format?.replace('commonjs', 'module') ?? 'module' } : found
+      const url = /^(?:\\.\\.?\\/|file:)/.test(name) ? new URL(name, context.parentURL).href : ''
+      return (await isModule(url)) ? { url, format: 'module', shortCircuit: true } : next(name, context)
     }`
   register(`data:text/javascript,${encodeURIComponent(hooks)}`)
 }

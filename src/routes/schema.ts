@@ -11,6 +11,18 @@ const maxEntries = 200
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length
 const noNul = v.check<string, string>((text) => !text.includes('\0'), 'must not hold a NUL character')
+
+/** The kernel gives a program at most 128 KiB in one word, and about 2 MiB in all. */
+const maxWordBytes = 100_000
+const maxWordsBytes = mebibyte
+const word = () =>
+  v.pipe(
+    v.string('must be a string'),
+    v.check((text) => bytes(text) <= maxWordBytes, `must have at most ${maxWordBytes} bytes`),
+    noNul,
+  )
+const inAll = (words: readonly string[]): boolean => words.reduce((sum, each) => sum + bytes(each), 0) <= maxWordsBytes
+
 const shortText = v.pipe(v.string('must be a string'), v.maxLength(1000, 'must have at most 1000 characters'), noNul)
 
 const name = v.pipe(
@@ -31,7 +43,8 @@ const entries = <T extends v.GenericSchema<string>>(key: T) =>
     ),
     v.check((given) => !Object.keys(given).some((name) => reserved.includes(name)), `must not name ${reserved.join(', ')}`),
     v.check((given) => Object.keys(given).length <= maxEntries, `must have at most ${maxEntries} entries`),
-    v.record(key, v.pipe(v.string('must be a string'), v.maxLength(100_000, 'must have at most 100000 characters'), noNul)),
+    v.record(key, word()),
+    v.check((given) => inAll(Object.values(given)), 'must have at most 1 MiB in all'),
   )
 
 const between = (min: number, max: number) =>
@@ -58,11 +71,9 @@ export const spawnSchema: v.GenericSchema<unknown, SpawnRequest> = v.strictObjec
   env: v.optional(entries(v.pipe(v.string(), v.regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')))),
   args: v.optional(
     v.pipe(
-      v.array(
-        v.pipe(v.string('must be a string'), v.maxLength(100_000, 'must have at most 100000 characters'), noNul),
-        'must be an array of strings',
-      ),
+      v.array(word(), 'must be an array of strings'),
       v.maxLength(maxEntries, `must have at most ${maxEntries} entries`),
+      v.check((given) => inAll(given), 'must have at most 1 MiB in all'),
     ),
   ),
   labels: v.optional(entries(v.pipe(v.string(), v.minLength(1, 'must not be empty')))),
@@ -99,6 +110,20 @@ export const endQuery = v.strictObject({ purge: v.optional(flag, 'false') })
 
 export const noQuery = v.strictObject({})
 
+/** A name is shown to be recognised; one that is longer is a mistake of another kind. */
+const maxFieldLength = 100
+
+/** The parameters of a query. One that is given twice stays a list, which no schema takes. */
+export const queryOf = (url: string): Record<string, string | string[]> => {
+  const { searchParams } = new URL(url)
+  return Object.fromEntries(
+    [...new Set(searchParams.keys())].map((name) => {
+      const values = searchParams.getAll(name)
+      return [name, values.length === 1 ? values[0]! : values]
+    }),
+  )
+}
+
 /** The value that a schema makes of what a client sent; `invalid_request` names the first field that is wrong, and what is wrong with it. */
 export function parse<T extends v.GenericSchema>(schema: T, given: unknown, what: 'body' | 'query'): v.InferOutput<T> {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
@@ -107,7 +132,7 @@ export function parse<T extends v.GenericSchema>(schema: T, given: unknown, what
   const result = v.safeParse(schema, given)
   if (result.success) return result.output
   const issue = result.issues[0]
-  const field = v.getDotPath(issue) ?? what
+  const field = (v.getDotPath(issue) ?? what).slice(0, maxFieldLength)
   const problem = issue.type === 'strict_object' ? (issue.expected === 'never' ? 'is not known' : 'is missing') : issue.message
   throw new InstarError('invalid_request', `Cannot read the ${what}: ${field} ${problem}`, { field, ...found(issue.input) })
 }

@@ -1,7 +1,7 @@
 import { Hono } from 'hono'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Session } from '../runtime/types.ts'
-import { endQuery, inputSchema, listQuery, mebibyte, noQuery, outputQuery, parse, spawnSchema } from './schema.ts'
+import { endQuery, inputSchema, listQuery, mebibyte, noQuery, outputQuery, parse, queryOf, spawnSchema } from './schema.ts'
 import { jsonBody } from './body.ts'
 
 const maxBody = mebibyte
@@ -23,34 +23,34 @@ const json = { 'content-type': 'application/json' }
 export function sessionRoutes(runtime: Runtime) {
   return new Hono()
     .get('/', (c) => {
-      const { status } = parse(listQuery, c.req.query(), 'query')
+      const { status } = parse(listQuery, queryOf(c.req.url), 'query')
       return c.body(`[${runtime.list(status).map(textOf).join(',')}]`, 200, json)
     })
     .post('/spawn', async (c) => {
-      parse(noQuery, c.req.query(), 'query')
+      parse(noQuery, queryOf(c.req.url), 'query')
       const session = await runtime.spawn(parse(spawnSchema, await jsonBody(c.req.raw, maxSpawnBody), 'body'))
       return c.json(session, 201)
     })
     .get('/tmux', async (c) => {
-      parse(noQuery, c.req.query(), 'query')
+      parse(noQuery, queryOf(c.req.url), 'query')
       return c.json({ sessions: await runtime.terminals() })
     })
     .get('/:name', (c) => {
-      parse(noQuery, c.req.query(), 'query')
+      parse(noQuery, queryOf(c.req.url), 'query')
       return c.json(runtime.get(c.req.param('name')))
     })
     .delete('/:name', async (c) => {
-      const { purge } = parse(endQuery, c.req.query(), 'query')
+      const { purge } = parse(endQuery, queryOf(c.req.url), 'query')
       return c.json(await runtime.end(c.req.param('name'), { purge }))
     })
     .get('/:name/output', async (c) => {
-      const { lines } = parse(outputQuery, c.req.query(), 'query')
+      const { lines } = parse(outputQuery, queryOf(c.req.url), 'query')
       const { session, text, truncated } = await runtime.output(c.req.param('name'), lines)
       if (!wantsJson(c.req.header('accept'))) return c.text(text, 200, { 'content-type': 'text/plain; charset=utf-8' })
       return c.json({ session: session.name, output: text, lines: text === '' ? 0 : text.split('\n').length, truncated })
     })
     .post('/:name/input', async (c) => {
-      parse(noQuery, c.req.query(), 'query')
+      parse(noQuery, queryOf(c.req.url), 'query')
       const { text } = parse(inputSchema, await jsonBody(c.req.raw, maxBody), 'body')
       return c.json(await runtime.input(c.req.param('name'), text))
     })

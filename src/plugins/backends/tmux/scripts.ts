@@ -47,7 +47,7 @@ ${exports.join('')}\
 CDPATH= cd -- ${shellQuote(cwd)} 2>/dev/null || ${fail(`cannot enter the directory ${cwd}`, 126)}
 set -- ${argv.map(shellQuote).join(' ')}
 command -v "$1" >/dev/null || ${fail(`cannot find the program ${argv[0]}`, 127)}
-printf '{"launcher":"started","pid":%d}\\n' $$ >&4
+printf '{"launcher":"started","pid":%d}\\n' "$$" >&4
 exec "$@" 4>&- 5>&-
 `
 }
