@@ -21,9 +21,20 @@ const missing: Agent = {
   plan: (launch, directory) => ({ ...shell().plan(launch, directory), argv: ['/nonexistent/agent', 'x'] }),
 }
 
+/** Types in two parts, and looks in between. */
+const careful: Agent = {
+  ...shell(),
+  type: (text) => [
+    { type: 'paste', text: text.slice(0, 2) },
+    { type: 'visible', text: text.slice(0, 2) },
+    { type: 'paste', text: text.slice(2) },
+    { type: 'key', key: 'Enter' },
+  ],
+}
+
 let server: TestApp
 beforeAll(async () => {
-  server = await testApp({ agents: { shell: shell(), missing }, limits: { maxSessions: 500 } })
+  server = await testApp({ agents: { shell: shell(), missing, careful }, limits: { maxSessions: 500 } })
 })
 afterAll(() => server.close())
 
@@ -410,12 +421,12 @@ describe('POST /sessions/:name/input', () => {
     })
   })
 
-  test('one at a time and in order', async () => {
-    const { name, cwd } = await spawn({ prompt: 'cat >ordered' })
+  test.each(['shell', 'careful'])('one at a time and in order: %s', async (agent) => {
+    const { name, cwd } = await spawn({ prompt: `cat >ordered-${agent}`, agent })
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => post(`/sessions/${name}/input`, { text: `a${i}\nb${i}` })))
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
     const expected = Array.from({ length: 20 }, (_, i) => `a${i}\nb${i}\n`).join('')
-    await until(async () => (await readFile(join(cwd, 'ordered'), 'utf8')) === expected, { what: 'all inputs, in order' })
+    await until(async () => (await readFile(join(cwd, `ordered-${agent}`), 'utf8')) === expected, { what: 'all inputs, in order' })
   })
 
   test('a long text arrives whole', async () => {

@@ -105,16 +105,47 @@ describe.each(versions)('Claude Code %s', (version) => {
     expect(await send('first', 'hello?')).toMatchObject({ status: 409, body: { error: { code: 'session_ended' } } })
   })
 
-  it('asks for a permission: waiting, and text is refused so that it answers nothing by accident', async () => {
+  it('knows what a person does at its terminal, which no hook tells', async () => {
     const careful = await claudeApp(version, { permissionMode: version === '2.1.197' ? 'default' : 'manual', sandbox: false })
+    const press = (...keys: string[]) => careful.tmux('send-keys', '-t', '=careful:', ...keys)
+    const shows = (text: string) =>
+      until(async () => (await careful.runtime.output('careful', 100)).text.includes(text), { what: `the screen shows "${text}"` })
+    const turn = async (text: string) => {
+      await press('C-u')
+      await careful.runtime.input('careful', text)
+    }
     try {
       await careful.runtime.spawn({ name: 'careful', prompt: '[bash touch asked]' })
-      const waiting = await careful.reaches('careful', 'waiting')
-      expect(waiting).toMatchObject({ waiting: { kind: 'permission' }, evidence: { source: 'hook', rule: 'PermissionRequest' } })
+      const waiting = await until(
+        () => careful.runtime.get('careful').evidence.rule === 'PermissionRequest' && careful.runtime.get('careful'),
+        {
+          what: 'the hook tells of the permission',
+        },
+      )
+      expect(waiting).toMatchObject({ status: 'waiting', waiting: { kind: 'permission' }, evidence: { source: 'hook' } })
       expect(waiting.waiting!.message).toContain('touch asked')
+      // Text would answer it by accident.
       await expect(careful.runtime.input('careful', 'also this')).rejects.toMatchObject({ code: 'session_waiting' })
       expect((await careful.runtime.output('careful', 100)).text).not.toContain('also this')
       await expect(readFile(join(careful.project, 'asked'))).rejects.toThrow('ENOENT')
+
+      await shows('Esc to cancel')
+      await press('Escape')
+      expect((await careful.reaches('careful', 'idle')).evidence).toMatchObject({ source: 'transcript', rule: 'its registry says idle' })
+
+      await turn('[bash touch allowed]')
+      await careful.reaches('careful', 'waiting')
+      await shows('Esc to cancel')
+      await press('Enter')
+      await careful.reaches('careful', 'idle')
+      await expect(readFile(join(careful.project, 'allowed'), 'utf8')).resolves.toBe('')
+
+      await turn('[slow 30000] a long answer that takes its time and is not waited for')
+      await careful.reaches('careful', 'running')
+      await until(() => lastUserText(careful.model.requests.at(-1)!).includes('takes its time'), { what: 'the model is asked' })
+      await shows('esc to interrupt')
+      await press('Escape')
+      expect((await careful.reaches('careful', 'idle')).evidence.rule).toBe('its registry says idle')
     } finally {
       await careful.close()
     }

@@ -83,9 +83,10 @@ describe('files', () => {
   })
 
   test('is for its owner only: files 0600, directories 0700', async () => {
-    await files({ base }).setItem!('a:b:c', '1', {})
+    const driver = files({ base })
+    for (const key of ['a:b:c', 'a:b:d', 'a:b:c']) await driver.setItem!(key, '1', {})
     const mode = async (path: string) => ((await stat(path)).mode & 0o777).toString(8)
-    expect(await mode(join(base, 'a', 'b', 'c.json'))).toBe('600')
+    for (const name of ['c.json', 'd.json']) expect(await mode(join(base, 'a', 'b', name))).toBe('600')
     for (const path of [base, join(base, 'a'), join(base, 'a', 'b')]) expect(await mode(path)).toBe('700')
   })
 
@@ -398,7 +399,7 @@ function record(name: string, given: Partial<Session> = {}): SessionRecord {
     attach: null,
     ...given,
   }
-  return { session, handle: null, cursor: 0, stopping: null }
+  return { session, handle: null, cursor: 0, registry: null, stopping: null }
 }
 
 /** A storage in memory that takes its time, counts, and fails when told to. */

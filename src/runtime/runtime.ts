@@ -149,7 +149,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     const command = agent.plan(launch, backend.directory(id))
     try {
       // Stored before the start: whatever happens now, a restart knows of it.
-      await store.put({ session, handle: null, cursor: 0, stopping: null })
+      await store.put({ session, handle: null, cursor: 0, registry: agent.registry?.directory(command.env) ?? null, stopping: null })
       const handle = await backend.start(id, name, command)
       const record = store.get(id)!
       supervisor.save({

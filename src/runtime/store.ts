@@ -140,6 +140,7 @@ const recordSchema: v.GenericSchema<unknown, SessionRecord> = v.object({
   }),
   handle: v.nullable(entries(v.union([text, v.number()]))),
   cursor: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  registry: v.optional(maybeText, null),
   stopping: maybeText,
 })
 

@@ -1,5 +1,6 @@
 import { createBus, type Bus } from './bus.ts'
 import type { Limits } from './config.ts'
+import { createRegistries } from './registries.ts'
 import { ending, isEnded, reduce } from './session.ts'
 import type { Store } from './store.ts'
 import type { Agent, Backend, Report, SessionRecord, Signal } from './types.ts'
@@ -57,8 +58,20 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
       if (event) session = reduce(session, event)
     }
     const signals = sights.flatMap((sight) => (sight.type === 'signal' ? [sight.signal] : []))
+    if (signals.length > 0) registries.attend(record)
     await put({ ...record, session, cursor }, signals)
   }
+
+  const registries = createRegistries({
+    backends,
+    agents,
+    live: () => store.all().filter(({ session }) => !isEnded(session.status)),
+    happened(id, event) {
+      const record = store.get(id)
+      const session = record && reduce(record.session, event)
+      if (session && session !== record.session) save({ ...record, session })
+    },
+  })
 
   function put(record: SessionRecord, signals: readonly Signal[] = []): Promise<void> {
     const stored = store.put(record)
@@ -109,11 +122,12 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
   async function recover(name: string, backend: Backend): Promise<void> {
     const live = store.all().filter(({ session }) => session.backend === name && !isEnded(session.status))
     try {
-      for (const { session, handle, cursor, stopping } of live) {
+      for (const { session, handle, cursor, stopping, registry } of live) {
         if (!handle) continue
         await backend.follow({ id: session.id, handle }, cursor)
         if (stopping !== null) backend.stop(handle, limits.graceMs).catch(problem('a session does not end', session.id))
         expect(session.id)
+        registries.attend({ session, handle, cursor, stopping, registry })
       }
       const sightings = new Map((await backend.list()).map((sighting) => [sighting.id, sighting]))
       for (const { id, handle } of sightings.values()) {
@@ -151,6 +165,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     expect,
     close() {
       for (const timer of timers) clearTimeout(timer)
+      registries.close()
     },
   }
 }

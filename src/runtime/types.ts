@@ -63,6 +63,8 @@ export interface SessionRecord {
   readonly handle: Handle | null
   /** How far its backend's reports are already in `session`; the backend resumes after it. */
   readonly cursor: number
+  /** The directory where its agent keeps its own state; see `Agent.registry`. */
+  readonly registry: string | null
   /** Why it is being ended on request; null while nobody asked. Decides `killed` against `error`. */
   readonly stopping: string | null
 }
@@ -166,6 +168,8 @@ export interface Agent {
   read(sight: Exclude<Sight, { type: 'exited' }>, session: Session): Event | null
   /** How this program's composer takes a text followed by Enter. */
   type(text: string): readonly Keystroke[]
+  /** Where the program keeps its own state, which knows what its hooks do not tell. */
+  readonly registry?: Registry
   /** A dialog at the start, which no signal tells: what the screen shows of a session that has not begun `afterMs` after it was accepted. */
   readonly startup?: { readonly afterMs: number; read(screen: string, at: string): Event }
   /** The model when a request names none. */
@@ -174,6 +178,13 @@ export interface Agent {
   readonly took?: (signal: Signal) => boolean
   /** Names of the server's environment variables that this program may see, besides the common ones. `*` at the end matches any rest. */
   readonly inherits?: readonly string[]
+}
+
+/** A directory of JSON files, one for each process of an agent, that the agent keeps up to date. Both methods are pure. */
+export interface Registry {
+  directory(env: Readonly<Record<string, string>>): string
+  /** What an entry means for a session; null when it is about another one, or older than what is known. */
+  read(entry: unknown, session: Session): Event | null
 }
 
 /** Whether a backend can start sessions now. `reason` says why not and what to do. */
@@ -234,6 +245,8 @@ export interface Backend {
   stop(handle: Handle, graceMs: number): Promise<void>
   /** Deletes what is kept of an ended session. Idempotent. */
   remove(id: string): Promise<void>
+  /** Tells the text of every file in a directory, now and whenever one changes, until the returned function is called. Rejects when there is no such directory. */
+  watch?(directory: string, tell: (text: string) => void): Promise<() => void>
   /** What the terminal server lists, also what this backend did not start. */
   terminals?(): Promise<readonly Terminal[]>
   /** Stops reporting; sessions run on. */

@@ -53,7 +53,7 @@ export function lastUserText({ messages }: MessagesRequest): string {
     const parts = typeof content === 'string' ? [{ type: 'text', text: content }] : content
     // After a failed turn the next text comes in the same message, as a part of its own.
     for (const { type, text = '' } of parts.toReversed()) {
-      const said = text.replace(/<system-reminder>[\s\S]*?<\/system-reminder>/g, '').trim()
+      const said = withoutReminders(text)
       if (type === 'text' && said !== '') return said
     }
   }
@@ -85,10 +85,14 @@ async function answer(request: IncomingMessage, response: ServerResponse, reques
   return stream(response, body, { type: 'text', text: said }, Number(mark('slow') ?? 0))
 }
 
+/** Whether a tool's result is the last thing in a request, and nobody has said anything since. */
 const endsWithToolResult = ({ messages }: MessagesRequest): boolean => {
   const content = messages.findLast(({ role }) => role === 'user')?.content ?? ''
-  return typeof content !== 'string' && content.some((part) => part.type === 'tool_result')
+  if (typeof content === 'string') return false
+  return content.findLast(({ type, text = '' }) => type === 'tool_result' || withoutReminders(text) !== '')?.type === 'tool_result'
 }
+
+const withoutReminders = (text: string): string => text.replace(/<system-reminder>[\s\S]*?<\/system-reminder>/g, '').trim()
 
 type Block = { type: 'text'; text: string } | { type: 'tool_use'; id: string; name: string; input: unknown }
 

@@ -84,6 +84,10 @@ export function claude({
     },
 
     read: (sight, session) => (sight.type === 'signal' ? readHook(sight.signal, session) : null),
+    registry: {
+      directory: (env) => join(env['CLAUDE_CONFIG_DIR'] || join(env['HOME'] ?? '/', '.claude'), 'sessions'),
+      read: readEntry,
+    },
     startup: { afterMs: startupMs, read: readStartup },
     type: keystrokes,
     took: ({ event }) => event === 'UserPromptSubmit',
@@ -142,6 +146,27 @@ function readHook({ event, payload, at }: Signal, session: Session): Event | nul
   const parsed = v.safeParse(payloads, payload)
   const meaning = parsed.success ? meanings[event]?.(parsed.output, session) : null
   return meaning ? ({ ...meaning, evidence: { source: 'hook', rule: event, at } } as Event) : null
+}
+
+// ---- its registry → events -------------------------------------------------------------------------------------------
+
+const entrySchema = v.object({ sessionId: v.string(), status: v.string(), statusUpdatedAt: v.number(), waitingFor: v.optional(v.string()) })
+
+/** No hook tells of Esc or of "No" at a dialog; the registry does. What a hook has told later counts more. */
+function readEntry(entry: unknown, session: Session): Event | null {
+  const parsed = v.safeParse(entrySchema, entry)
+  if (!parsed.success || parsed.output.sessionId !== sessionUuid(session.id) || session.status === 'starting') return null
+  const { status, waitingFor } = parsed.output
+  const at = new Date(parsed.output.statusUpdatedAt).toISOString()
+  if (at <= session.evidence.at) return null
+  const evidence = { source: 'transcript', rule: `its registry says ${status}`, at } as const
+  if (status === 'idle' && session.status !== 'idle') return { type: 'rested', evidence }
+  if (status === 'busy' && session.status !== 'running') return { type: 'working', evidence }
+  if (status === 'waiting' && session.status !== 'waiting') {
+    const kind = waitingFor === 'permission prompt' ? 'permission' : 'question'
+    return { type: 'asked', waiting: { kind, message: waitingFor ?? 'it waits for a person' }, evidence }
+  }
+  return null
 }
 
 /** It begins in about a second; a dialog at its start is told by no hook, and stands in front of the composer. */

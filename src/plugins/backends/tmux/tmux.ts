@@ -11,6 +11,7 @@ import { descendants, onRequest, terminate } from './processes.ts'
 import { literalTime, shellQuote, versionNumber } from './protocol.ts'
 import { launcher } from './scripts.ts'
 import { press, screenOf, trimEnd, type Client } from './terminal.ts'
+import { watchDirectory } from './watch.ts'
 import { createTracker, deferred, hasEnded, type Row, type Tracked } from './tracker.ts'
 
 export interface TmuxOptions {
@@ -145,6 +146,7 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
   return {
     check,
     terminals,
+    watch: watchDirectory,
     directory: (id) => join(sessions, id),
     attach(handle) {
       // By its path, because a person's TMUX_TMPDIR may be another.
