@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
@@ -13,7 +13,7 @@ import { createIds } from '../runtime/id.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { openStore } from '../runtime/store.ts'
 import { loadConfig } from './load-config.ts'
-import { projectDirectory, readSettings, SettingsError, socketName, type Flags, type Settings } from './settings.ts'
+import { projectDirectory, readSettings, SettingsError, socketName, stateDirectory, type Flags, type Settings } from './settings.ts'
 import { lockState, type StateLock } from './state-lock.ts'
 
 export interface Server {
@@ -27,11 +27,12 @@ const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/
 
 /** Starts the whole server on Node: settings, lock, storage, plugins, listener. A `SettingsError` is a person's to mend. */
 export async function startServer(flags: Flags = {}, environment: NodeJS.ProcessEnv = process.env): Promise<Server> {
-  const config = await loadConfig(projectDirectory(flags, environment))
-  const settings = await readSettings(flags, environment, config)
-  const lock = await lockState(settings.state)
+  const directory = projectDirectory(flags, environment)
+  const config = await loadConfig(directory)
+  await mkdir(stateDirectory(directory), { recursive: true, mode: 0o700 })
+  const lock = await lockState(stateDirectory(directory))
   try {
-    return await serve(settings, config, environment, lock)
+    return await serve(await readSettings(flags, environment, config), config, environment, lock)
   } catch (error) {
     await lock.release()
     throw error

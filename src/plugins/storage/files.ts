@@ -5,6 +5,8 @@ import { defineDriver } from 'unstorage'
 
 const suffix = '.json'
 const temporary = '.tmp'
+/** Tells this process's drafts from those of another, also of one that had the same pid. */
+const writer = `${process.pid}-${randomUUID().slice(0, 8)}`
 
 /**
  * An unstorage driver that keeps each item in a file (0600) below `base` (0700) and never shows half of one: a value
@@ -21,7 +23,7 @@ export const files = defineDriver<{ base: string }>(({ base }) => {
   async function write(key: string, value: string | Uint8Array): Promise<void> {
     await ready
     const target = file(key)
-    const draft = `${target}.${randomUUID()}${temporary}`
+    const draft = `${target}.${writer}.${randomUUID()}${temporary}`
     const handle = await open(draft, 'wx', 0o600).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
       await mkdir(dirname(target), { recursive: true, mode: 0o700 })
@@ -83,7 +85,22 @@ const encode = (part: string): string => encodeURIComponent(part).replaceAll('.'
 async function sweep(base: string): Promise<void> {
   await mkdir(base, { recursive: true, mode: 0o700 })
   const names = await walk(base)
-  await Promise.all(names.filter((name) => name.endsWith(temporary)).map((name) => rm(join(base, name), { force: true })))
+  await Promise.all(names.filter(isLeftOver).map((name) => rm(join(base, name), { force: true })))
+}
+
+/** A draft whose writer is gone; one of a living process may be in the middle of its write. */
+function isLeftOver(name: string): boolean {
+  if (!name.endsWith(temporary)) return false
+  const [, owner = '', pid] = /\.((\d+)-[0-9a-f]{8})\.[^.]+\.tmp$/.exec(name) ?? []
+  return owner !== writer && (pid === undefined || Number(pid) === process.pid || !isAlive(Number(pid)))
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
 }
 
 /** Every file below `base`, with `/` between the parts. */

@@ -31,7 +31,7 @@ export interface SessionDirectory {
 
 /** One line of signals.jsonl; `cursor` is the offset after it, in bytes. */
 export type Entry = { readonly cursor: number } & (
-  | { readonly type: 'started'; readonly pid: number; readonly at: string }
+  | { readonly type: 'started'; readonly at: string }
   | { readonly type: 'exited'; readonly exit: Exit }
   | { readonly type: 'signal'; readonly signal: Signal }
   | { readonly type: 'unreadable' }
@@ -71,7 +71,7 @@ export function sessionDirectory(base: string, id: string): SessionDirectory {
   async function entry(text: string, at: string): Promise<DistributiveOmit<Entry, 'cursor'>> {
     try {
       const json = JSON.parse(text) as Record<string, unknown>
-      if (json['launcher'] === 'started') return { type: 'started', pid: Number(json['pid']), at: await createdAt() }
+      if (json['launcher'] === 'started') return { type: 'started', at: await createdAt() }
       if (json['launcher'] === 'exited') return { type: 'exited', exit: (await exit()) ?? { ...decode(Number(json['code']), ''), at } }
       if (typeof json['hook'] !== 'string') return { type: 'unreadable' }
       const spilled = typeof json['file'] === 'string' && /^payload\.\d+$/.test(json['file']) ? json['file'] : null

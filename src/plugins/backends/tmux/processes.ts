@@ -84,6 +84,8 @@ export function isAlive(pid: number): boolean {
 }
 
 function signal(pid: number, name: NodeJS.Signals | 0): boolean {
+  // 0 and negative numbers are groups, and 0 is our own.
+  if (!Number.isInteger(pid) || pid <= 1) return false
   try {
     return process.kill(pid, name)
   } catch (error) {

@@ -36,7 +36,7 @@ export interface Tracked {
   readonly placed: Promise<void>
   cursor: number
   follower: Follower | null
-  /** The launcher's pid; null while unknown. */
+  /** The launcher's pid, as tmux says: what a session's own files say of it could name any process. Null while unknown. */
   pid: number | null
   /** Null: it has none. Undefined: nobody has looked yet. */
   pane: string | null | undefined
@@ -71,6 +71,8 @@ const everything = 10_000
 
 export function createTracker(client: () => Promise<Client>, tell: (report: Report) => Promise<void>): Tracker {
   const tracked = new Map<string, Tracked>()
+  /** Sessions whose end is told and whose tmux session may still be there, because the connection broke. */
+  const told = new Set<string>()
   let scanning: Promise<void> | null = null
   let scanAgain = false
 
@@ -101,6 +103,11 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
         session.pid = row?.pid ?? session.pid
         if (!row || row.dead) reap(session, row ?? null)
       }
+      for (const id of told) {
+        const row = seen.get(id)
+        if (row) await bury(id, row.pane)
+        else told.delete(id)
+      }
     }
   }
 
@@ -117,10 +124,7 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
         break
       }
       session.cursor = entry.cursor
-      if (entry.type === 'started') {
-        session.pid = entry.pid
-        sights.push({ type: 'launched', at: entry.at })
-      }
+      if (entry.type === 'started') sights.push({ type: 'launched', at: entry.at })
       if (entry.type === 'signal') sights.push({ type: 'signal', signal: entry.signal })
     }
     if (sights.length === 0) return
@@ -139,7 +143,7 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
       await session.follower?.catchUp()
       await tell({ id: session.id, cursor: session.cursor, sights: [{ type: 'exited', exit }] })
       drop(session)
-      if (pane !== null) await (await client()).control.run(['kill-session', '-t', pane])
+      if (pane !== null) await bury(session.id, pane)
     })().catch(() => {
       session.reaping = null
       // Nobody else will look: a session without a pane is not awaited by a scan.
@@ -198,6 +202,12 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     await session.directory.saveScreen(screen.join('\n')).catch(() => {})
     await control.run(['rename-session', '-t', pane, `_ended-${session.id}`])
     return pane
+  }
+
+  async function bury(id: string, pane: string): Promise<void> {
+    told.add(id)
+    await (await client()).control.run(['kill-session', '-t', pane])
+    told.delete(id)
   }
 
   function drop(session: Tracked): void {
