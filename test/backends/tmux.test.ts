@@ -75,14 +75,19 @@ describe('tmux, beside the contract,', () => {
     ])('every byte of a program that ended at once: %s', async (_, script, bytes) => {
       const session = await start(script)
       await end(session)
-      expect(await readFile(join(directory(session.id), 'output.log'), 'utf8')).toBe(bytes)
+      // The last of it is on its way through a pipe when the end is told.
+      const log = () => readFile(join(directory(session.id), 'output.log'), 'utf8')
+      await until(async () => (await log()).length >= bytes.length, { what: 'the log' })
+      expect(await log()).toBe(bytes)
     })
 
     it('every byte of ten that wrote 1 MB each and ended at the same time', async () => {
       const script = 'awk "BEGIN { for (i = 0; i < 200000; i++) printf \\"%05d\\", i % 100000 }"'
       const sessions = await Promise.all(Array.from({ length: 10 }, (_, i) => start(script, { name: `big-${i}` })))
       await Promise.all(sessions.map((session) => until(() => exitOf(session.id), { timeout: 30_000, what: 'the end' })))
-      for (const { id } of sessions) expect((await stat(join(directory(id), 'output.log'))).size).toBe(1_000_000)
+      for (const { id } of sessions) {
+        await until(async () => (await stat(join(directory(id), 'output.log'))).size === 1_000_000, { what: 'the log' })
+      }
     })
 
     it('what it keeps from everybody else', async () => {
