@@ -74,6 +74,27 @@ describe.each(versions)('Claude Code %s', (version) => {
     await until(async () => (await output('first')).includes('ended'), { what: 'the output of the tool' })
   })
 
+  it('waits for the turn that an input begins', async () => {
+    const answer = await app.request('/sessions/first/input?wait=idle', {
+      method: 'POST',
+      body: JSON.stringify({ text: '[slow 700] and then' }),
+    })
+    expect(await answer.json()).toMatchObject({
+      stage: 'submitted',
+      timedOut: false,
+      session: { status: 'idle', evidence: { rule: 'Stop' } },
+    })
+    expect(lastHeard()).toContain('and then')
+  })
+
+  it('is interrupted: the turn ends, and the session does not', async () => {
+    await send('first', '[slow 60000] this would take a minute')
+    await until(async () => (await output('first')).includes('esc to interrupt'), { what: 'it answers' })
+    expect((await app.request('/sessions/first/interrupt', { method: 'POST' })).status).toBe(200)
+    await app.reaches('first', 'idle')
+    await until(async () => (await output('first')).includes('Interrupted'), { what: 'it says so' })
+  })
+
   it('tells a failed turn, and goes on', async () => {
     await send('first', '[fail 400]')
     const failed = await until(() => app.runtime.get('first').lastError !== null && app.runtime.get('first'), { what: 'the error' })
@@ -112,7 +133,7 @@ describe.each(versions)('Claude Code %s', (version) => {
       until(async () => (await careful.runtime.output('careful', 100)).text.includes(text), { what: `the screen shows "${text}"` })
     const turn = async (text: string) => {
       await press('C-u')
-      await careful.runtime.input('careful', text)
+      await careful.runtime.input('careful', { text: text })
     }
     try {
       await careful.runtime.spawn({ name: 'careful', prompt: '[bash touch asked]' })
@@ -125,7 +146,7 @@ describe.each(versions)('Claude Code %s', (version) => {
       expect(waiting).toMatchObject({ status: 'waiting', waiting: { kind: 'permission' }, evidence: { source: 'hook' } })
       expect(waiting.waiting!.message).toContain('touch asked')
       // Text would answer it by accident.
-      await expect(careful.runtime.input('careful', 'also this')).rejects.toMatchObject({ code: 'session_waiting' })
+      await expect(careful.runtime.input('careful', { text: 'also this' })).rejects.toMatchObject({ code: 'session_waiting' })
       expect((await careful.runtime.output('careful', 100)).text).not.toContain('also this')
       await expect(readFile(join(careful.project, 'asked'))).rejects.toThrow('ENOENT')
 
@@ -194,7 +215,7 @@ it('tells of a dialog at the start, which no hook tells of, and presses nothing'
     const waiting = await app.reaches('dialog', 'waiting')
     expect(waiting).toMatchObject({ waiting: { kind: 'trust' }, evidence: { source: 'screen' } })
     expect(waiting.waiting!.message).toContain('trust')
-    await expect(app.runtime.input('dialog', 'x')).rejects.toMatchObject({ code: 'session_waiting' })
+    await expect(app.runtime.input('dialog', { text: 'x' })).rejects.toMatchObject({ code: 'session_waiting' })
     // What a person answers at the terminal is seen.
     await app.tmux('send-keys', '-t', '=dialog:', 'Up')
     await app.tmux('send-keys', '-t', '=dialog:', 'Enter')

@@ -45,21 +45,21 @@ describe('a server that is killed', () => {
     for (let round = 0; round < kills; round++) {
       const running = server
       let down = false
-      // In every third round it dies in the moment in which it says yes.
-      const answered = round % 3 === 0 ? 1 + Math.floor(Math.random() * 8) : Infinity
-      let answers = 0
       const die = () => {
         if (!down) running.child.kill('SIGKILL')
         down = true
       }
-      const timer = setTimeout(die, 30 + Math.random() * 500)
+      // It dies at any time; or in the moment in which it says yes; or while it starts several at once.
+      const kind = (['any', 'answer', 'burst'] as const)[round % 3]!
+      let answers = 1 + Math.floor(Math.random() * 8)
+      const timer = setTimeout(die, kind === 'burst' ? Math.random() * 60 : 30 + Math.random() * 500)
       const worker = async () => {
         while (!down) {
-          await act(running, names, attempts)
-          if (++answers >= answered) die()
+          await (kind === 'burst' ? spawn(running, pick(names), attempts) : act(running, names, attempts))
+          if (kind === 'answer' && --answers === 0) die()
         }
       }
-      await Promise.all([worker(), worker(), worker()])
+      await Promise.all(Array.from({ length: kind === 'burst' ? 8 : 3 }, worker))
       clearTimeout(timer)
       await server.child
       server = await launch()

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import type { Input } from '../runtime/inbox.ts'
 import { InstarError } from '../runtime/error.ts'
 import { statuses, type SpawnRequest, type Status } from '../runtime/types.ts'
 
@@ -81,18 +82,54 @@ export const spawnSchema: v.GenericSchema<unknown, SpawnRequest> = v.strictObjec
   size: v.optional(v.strictObject({ cols: between(20, 1000), rows: between(5, 500) }, 'must be an object with cols and rows')),
 })
 
-export const inputSchema = v.strictObject({
-  text: v.pipe(v.string('must be a string'), v.minLength(1, 'must not be empty'), noNul),
-})
+/** A key by tmux's name, with modifiers: `Escape`, `C-c`, `M-Left`, `a`. */
+const key = v.pipe(
+  v.string('must be a string'),
+  v.regex(/^(?:[CMS]-){0,3}(?:[!-~]|[A-Z][A-Za-z0-9]{1,9})$/, 'must be the name of a key, such as Escape, C-c, Up or a'),
+)
+
+const flag = v.boolean('must be true or false')
+
+export const inputSchema: v.GenericSchema<unknown, Input> = v.pipe(
+  v.strictObject({
+    text: v.optional(v.pipe(v.string('must be a string'), v.minLength(1, 'must not be empty'), noNul)),
+    keys: v.optional(
+      v.pipe(v.array(key, 'must be an array of keys'), v.minLength(1, 'must not be empty'), v.maxLength(100, 'must have at most 100 keys')),
+    ),
+    submit: v.optional(flag),
+  }),
+  v.forward(
+    v.check(({ text, keys }) => (text === undefined) !== (keys === undefined), 'is missing; it or keys must be given, not both'),
+    ['text'],
+  ),
+  v.forward(
+    v.check(({ keys, submit }) => keys === undefined || submit === undefined, 'is for a text; keys press Enter themselves'),
+    ['submit'],
+  ),
+  v.transform(({ text, keys, submit }): Input => (keys ? { keys } : { text: text!, submit })),
+)
+
+const statusList = v.pipe(
+  v.string('must be given once'),
+  v.transform((text) => text.split(',')),
+  v.array(v.picklist(statuses, `must be one of ${statuses.join(', ')}, or several with commas`)),
+)
+
+const seconds = v.pipe(
+  v.string('must be given once'),
+  v.regex(/^\d{1,6}(?:\.\d{1,3})?$/, 'must be a number of seconds from 0 to 3600'),
+  v.transform(Number),
+  v.maxValue(3600, 'must be at most 3600'),
+)
+
+/** Everything but that it works: what a client waits for that does not say. */
+const settled: Status[] = statuses.filter((status) => status !== 'starting' && status !== 'running')
+
+export const waitQuery = v.strictObject({ for: v.optional(statusList, settled.join()), timeout: v.optional(seconds, '30') })
+export const alsoWaitQuery = v.strictObject({ wait: v.optional(statusList), timeout: v.optional(seconds, '30') })
 
 export const listQuery = v.strictObject({
-  status: v.optional(
-    v.pipe(
-      v.string(),
-      v.transform((text) => text.split(',')),
-      v.array(v.picklist(statuses, `must be one of ${statuses.join(', ')}, or several with commas`)),
-    ),
-  ),
+  status: v.optional(statusList),
 }) satisfies v.GenericSchema<unknown, { status?: Status[] | undefined }>
 
 export const outputQuery = v.strictObject({
@@ -102,11 +139,11 @@ export const outputQuery = v.strictObject({
   ),
 })
 
-const flag = v.pipe(
+const flagText = v.pipe(
   v.picklist(['true', 'false'], 'must be true or false'),
   v.transform((text) => text === 'true'),
 )
-export const endQuery = v.strictObject({ purge: v.optional(flag, 'false') })
+export const endQuery = v.strictObject({ purge: v.optional(flagText, 'false') })
 
 export const noQuery = v.strictObject({})
 

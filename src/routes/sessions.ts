@@ -1,7 +1,20 @@
 import { Hono } from 'hono'
+import type { Wait, Waited } from '../runtime/inbox.ts'
 import type { Runtime } from '../runtime/runtime.ts'
-import type { Session } from '../runtime/types.ts'
-import { endQuery, inputSchema, listQuery, mebibyte, noQuery, outputQuery, parse, queryOf, spawnSchema } from './schema.ts'
+import type { Session, Status } from '../runtime/types.ts'
+import {
+  alsoWaitQuery,
+  endQuery,
+  inputSchema,
+  listQuery,
+  mebibyte,
+  noQuery,
+  outputQuery,
+  parse,
+  queryOf,
+  spawnSchema,
+  waitQuery,
+} from './schema.ts'
 import { jsonBody } from './body.ts'
 
 const maxBody = mebibyte
@@ -27,9 +40,10 @@ export function sessionRoutes(runtime: Runtime) {
       return c.body(`[${runtime.list(status).map(textOf).join(',')}]`, 200, json)
     })
     .post('/spawn', async (c) => {
-      parse(noQuery, queryOf(c.req.url), 'query')
+      const query = parse(alsoWaitQuery, queryOf(c.req.url), 'query')
       const session = await runtime.spawn(parse(spawnSchema, await jsonBody(c.req.raw, maxSpawnBody), 'body'))
-      return c.json(session, 201)
+      const wait = waitOf(query, c.req.raw.signal)
+      return c.json(wait ? flat(await runtime.wait(session.id, wait)) : session, 201)
     })
     .get('/tmux', async (c) => {
       parse(noQuery, queryOf(c.req.url), 'query')
@@ -49,12 +63,29 @@ export function sessionRoutes(runtime: Runtime) {
       if (!wantsJson(c.req.header('accept'))) return c.text(text, 200, { 'content-type': 'text/plain; charset=utf-8' })
       return c.json({ session: session.name, output: text, lines: text === '' ? 0 : text.split('\n').length, truncated })
     })
+    .get('/:name/wait', async (c) => {
+      const query = parse(waitQuery, queryOf(c.req.url), 'query')
+      return c.json(flat(await runtime.wait(c.req.param('name'), waitOf({ ...query, wait: query.for }, c.req.raw.signal)!)))
+    })
     .post('/:name/input', async (c) => {
+      const query = parse(alsoWaitQuery, queryOf(c.req.url), 'query')
+      const input = parse(inputSchema, await jsonBody(c.req.raw, maxBody), 'body')
+      const wait = waitOf(query, c.req.raw.signal)
+      if (!wait) return c.json(await runtime.input(c.req.param('name'), input))
+      const { receipt, ...waited } = await runtime.inputAndWait(c.req.param('name'), input, wait)
+      return c.json({ ...receipt, ...waited })
+    })
+    .post('/:name/interrupt', async (c) => {
       parse(noQuery, queryOf(c.req.url), 'query')
-      const { text } = parse(inputSchema, await jsonBody(c.req.raw, maxBody), 'body')
-      return c.json(await runtime.input(c.req.param('name'), text))
+      return c.json(await runtime.interrupt(c.req.param('name')))
     })
 }
+
+function waitOf({ wait, timeout }: { wait?: Status[] | undefined; timeout: number }, signal: AbortSignal): Wait | null {
+  return wait ? { for: wait, timeoutMs: timeout * 1000, signal } : null
+}
+
+const flat = ({ session, timedOut }: Waited) => ({ ...session, timedOut })
 
 /** Plain text unless the client names JSON and does not name plain text before it. */
 function wantsJson(accept = ''): boolean {

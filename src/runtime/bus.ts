@@ -18,17 +18,21 @@ export function createBus<T>(): Bus<T> {
   }
 }
 
-/** Resolves with the first value that `wanted` takes, or null after `ms`. */
-export function first<T>(bus: Bus<T>, wanted: (value: T) => boolean, ms: number): Promise<T | null> {
+/** Resolves with the first value that `wanted` takes; with null after `ms`, or when `signal` is aborted. */
+export function first<T>(bus: Bus<T>, wanted: (value: T) => boolean, ms: number, signal?: AbortSignal): Promise<T | null> {
   return new Promise((resolve) => {
     const finish = (value: T | null) => {
       clearTimeout(timer)
+      signal?.removeEventListener('abort', giveUp)
       off()
       resolve(value)
     }
-    const timer = setTimeout(() => finish(null), ms)
+    const giveUp = () => finish(null)
+    const timer = setTimeout(giveUp, ms)
     const off = bus.on((value) => {
       if (wanted(value)) finish(value)
     })
+    signal?.addEventListener('abort', giveUp)
+    if (signal?.aborted) giveUp()
   })
 }

@@ -1,6 +1,6 @@
-import { first } from './bus.ts'
 import { inheritedEnvironment, type Limits } from './config.ts'
 import { InstarError } from './error.ts'
+import { createInbox, type Input, type Receipt, type Wait, type Waited } from './inbox.ts'
 import { createLock } from './lock.ts'
 import { isEnded } from './session.ts'
 import type { Store } from './store.ts'
@@ -23,13 +23,6 @@ export interface RuntimeOptions {
   readonly log?: (message: string, data?: Record<string, unknown>) => void
 }
 
-/** How far an input got, on evidence: the terminal has it; the composer took it; the agent began a turn. */
-export interface Receipt {
-  readonly id: string
-  readonly stage: 'typed' | 'submitted' | 'started'
-  readonly at: string
-}
-
 export interface ListedTerminal extends Terminal {
   /** This server's store has a live session for it. */
   readonly managed: boolean
@@ -43,7 +36,10 @@ export interface Runtime {
   list(only?: readonly Status[]): Session[]
   get(ref: string): Session
   output(ref: string, lines: number): Promise<Screen & { session: Session }>
-  input(ref: string, text: string): Promise<Receipt>
+  input(ref: string, input: Input): Promise<Receipt>
+  inputAndWait(ref: string, input: Input, wait: Wait): Promise<Waited & { receipt: Receipt }>
+  interrupt(ref: string): Promise<Session>
+  wait(ref: string, wait: Wait): Promise<Waited>
   end(ref: string, options?: { purge?: boolean }): Promise<Session>
   terminals(): Promise<ListedTerminal[]>
   health(): Promise<Record<string, Health>>
@@ -52,19 +48,13 @@ export interface Runtime {
 }
 
 const defaultSize = { cols: 160, rows: 48 }
-/** How long an input waits for a session that is still starting. */
-const readyTimeoutMs = 15_000
-/** How long an input waits for the composer to say that it took the text, in agents that say so. */
-const takenTimeoutMs = 3000
 
 /** Takes over the sessions of an earlier server, and goes on. */
 export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { backends, agents, store, limits, newId } = options
   const now = options.now ?? (() => new Date())
   const byName = createLock()
-  const byInput = createLock()
   const supervisor = await supervise({ backends, agents, store, limits, now, log: options.log ?? (() => {}) })
-  const { changes } = supervisor
 
   // ---- the verbs -----------------------------------------------------------------------------------------------------
 
@@ -82,6 +72,8 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       `Cannot ${verb} session "${session.name}": its backend "${session.backend}" is not configured`,
     )
   }
+
+  const inbox = createInbox({ store, agents, backendOf, changes: supervisor.changes, newId, now })
 
   async function spawn(request: SpawnRequest): Promise<Session> {
     const { name } = request
@@ -165,46 +157,6 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
   }
 
-  async function input(record: SessionRecord, text: string): Promise<Receipt> {
-    const { id, name } = record.session
-    const session = await ready(id)
-    if (isEnded(session.status)) throw new InstarError('session_ended', `Cannot send to session "${name}": it is ${session.status}`)
-    if (session.status === 'starting') throw new InstarError('session_starting', `Cannot send to session "${name}": it is still starting`)
-    if (session.status === 'waiting') {
-      throw new InstarError(
-        'session_waiting',
-        `Cannot send to session "${name}": it waits for a person, who would be answered by this text`,
-        {
-          waiting: session.waiting,
-        },
-      )
-    }
-    const { handle } = store.get(id)!
-    const agent = agents[session.agent]
-    if (!handle || !agent)
-      throw new InstarError('backend_unavailable', `Cannot send to session "${name}": its agent "${session.agent}" is not configured`)
-    const took = agent.took
-    const taken =
-      took &&
-      first(
-        changes,
-        (change) => change.record.session.id === id && (change.signals.some(took) || isEnded(change.record.session.status)),
-        takenTimeoutMs,
-      )
-    await backendOf(record, 'send to').send(handle, agent.type(text))
-    const change = await taken
-    const stage = took && change?.signals.some(took) ? 'submitted' : 'typed'
-    return { id: newId(), stage, at: now().toISOString() }
-  }
-
-  /** The session once it is not `starting` any more, or as it is after a while. */
-  async function ready(id: string): Promise<Session> {
-    const { session } = store.get(id)!
-    if (session.status !== 'starting') return session
-    await first(changes, ({ record }) => record.session.id === id && record.session.status !== 'starting', readyTimeoutMs)
-    return store.get(id)!.session
-  }
-
   async function end(record: SessionRecord, purge: boolean): Promise<Session> {
     const { id, name } = record.session
     if (!isEnded(record.session.status)) {
@@ -237,10 +189,10 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       const screen = record.handle ? await backendOf(record, 'read').capture(record.handle, lines) : { text: '', truncated: false }
       return { session: record.session, ...screen }
     },
-    async input(ref, text) {
-      const record = find(ref, 'send to')
-      return byInput(record.session.id, () => input(record, text))
-    },
+    input: async (ref, input) => inbox.type(find(ref, 'send to'), input),
+    inputAndWait: async (ref, input, wait) => inbox.typeAndWait(find(ref, 'send to'), input, wait),
+    interrupt: async (ref) => inbox.interrupt(find(ref, 'interrupt')),
+    wait: async (ref, wait) => inbox.wait(find(ref, 'wait for').session.id, wait),
     async end(ref, { purge = false } = {}) {
       const { name } = find(ref, 'end').session
       return byName(name, () => end(find(ref, 'end'), purge))

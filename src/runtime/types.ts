@@ -168,6 +168,8 @@ export interface Agent {
   read(sight: Exclude<Sight, { type: 'exited' }>, session: Session): Event | null
   /** How this program's composer takes a text followed by Enter. */
   type(text: string): readonly Keystroke[]
+  /** What stops what the program does now, and not the program. */
+  readonly interrupt?: readonly Keystroke[]
   /** Where the program keeps its own state, which knows what its hooks do not tell. */
   readonly registry?: Registry
   /** A dialog at the start, which no signal tells: what the screen shows of a session that has not begun `afterMs` after it was accepted. */

@@ -90,6 +90,7 @@ export function claude({
     },
     startup: { afterMs: startupMs, read: readStartup },
     type: keystrokes,
+    interrupt: [{ type: 'key', key: 'Escape' }],
     took: ({ event }) => event === 'UserPromptSubmit',
   }
 }

@@ -24,6 +24,7 @@ export function shell(): Agent {
       if (sight.type !== 'launched') return null
       return { type: 'working', evidence: { source: 'process', rule: 'its launcher started the program', at: sight.at } }
     },
+    interrupt: [{ type: 'key', key: 'C-c' }],
     type: (text) => [
       { type: 'paste', text },
       { type: 'key', key: 'Enter' },
