@@ -294,6 +294,18 @@ describe('tmux, beside the contract,', () => {
     await until(async () => (await backend.list()).length === 0, { what: 'nothing to be left' })
   })
 
+  it('tells that a person has killed its tmux session, and ends its program', async () => {
+    const session = await start('echo hello; exec sleep 60', { name: 'by-hand' })
+    await shows(session, 'hello')
+    const launcher = await panePid('by-hand')
+    const programs = await childrenOf(launcher)
+    await place.tmux('kill-session', '-t', '=by-hand')
+    expect(await end(session)).toMatchObject({ code: null, signal: 'SIGHUP' })
+    expect(programs).toHaveLength(1)
+    expect(await running([launcher, ...programs])).toEqual([])
+    expect(await text(session)).toBe('hello')
+  })
+
   it('starts no process in its keeper', async () => {
     const keeper = await keeperPid()
     const before = await countersOf(keeper)

@@ -71,7 +71,8 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
       ],
       env,
       (text) => {
-        if (text.startsWith(bell)) onBell()
+        // The second: somebody has killed a session by hand, which rings no bell.
+        if (text.startsWith(bell) || text.startsWith('%unlinked-window-close')) onBell()
       },
     )
     let keeperPane = ''

@@ -156,9 +156,9 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     if (recorded) return recorded
     const at = new Date().toISOString()
     if (!row) {
-      // No terminal and no record yet: its tmux server was killed. The kernel tells that to the launcher only, which
+      // No terminal and no record yet: its tmux session or server was killed. The kernel tells that to the launcher only, which
       // waits for its program; so the program is told here, and what nobody can reach any more is ended.
-      const pid = await findProcess(session.directory.path)
+      const pid = await findProcess(`launch.sh ${session.directory.path}`)
       if (pid !== null) {
         await terminate(await descendants(pid), afterHangUp)
         await recordWithin(session, pid)
