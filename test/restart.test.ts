@@ -15,8 +15,9 @@ import { until } from './support/wait.ts'
 
 const fixture = (name: string) => fileURLToPath(new URL(`backends/fixture-${name}.ts`, import.meta.url))
 // The server finds its tmux as everybody does.
-const env = program.includes('/') ? { PATH: `${dirname(program)}:${process.env['PATH']}` } : {}
-const node = (name: string, ...args: string[]) => execa('node', ['--import', 'tsx', fixture(name), ...args], { env, reject: false })
+const PATH = program.includes('/') ? `${dirname(program)}:${process.env['PATH']}` : process.env['PATH']
+const node = (name: string, place: string, env: Record<string, string> = {}) =>
+  execa('node', ['--import', 'tsx', fixture(name), place], { env: { PATH, ...env }, reject: false })
 
 let project: string
 let processes: ReturnType<typeof node>[]
@@ -130,14 +131,16 @@ describe('a state directory', () => {
   it('has one server; another is refused and harms nothing', async () => {
     const first = await launch()
     await first.spawn('mine', 'exec cat')
-    const second = run('server', project)
-    const { exitCode, stderr, stdout } = await second
-    expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' })
-    expect(stderr).toContain('a server already runs for this project')
-    expect(stderr).toContain(String(first.child.pid))
+    // Also one that writes times in other words.
+    for (const environment of [{}, { TZ: 'Asia/Tokyo', LC_TIME: 'C.UTF-8' }]) {
+      const second = run('server', project, environment)
+      await until(() => second.exitCode !== null, { what: 'the second server to give up' })
+      const { exitCode, stderr, stdout } = await second
+      expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' })
+      expect(stderr).toContain('a server already runs for this project')
+      expect(stderr).toContain(String(first.child.pid))
+    }
     expect(await first.sessions()).toMatchObject([{ name: 'mine', endedAt: null }])
-    const third = await run('server', project)
-    expect(third.exitCode).toBe(1)
   })
 
   it.each([
@@ -366,8 +369,8 @@ interface Running {
   output(ref: string, lines?: number): Promise<string>
 }
 
-function run(name: string, ...args: string[]): ReturnType<typeof node> {
-  const child = node(name, ...args)
+function run(...args: Parameters<typeof node>): ReturnType<typeof node> {
+  const child = node(...args)
   processes.push(child)
   return child
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { InstarError } from '../../../runtime/error.ts'
 import type { Keystroke } from '../../../runtime/types.ts'
 import type { Control } from './control.ts'
 import { line, unvis } from './protocol.ts'
@@ -24,7 +25,11 @@ export async function screenOf({ control, version }: Client, pane: string, lines
     control.read(['show-buffer', '-b', buffer]),
     control.run(['delete-buffer', '-b', buffer]),
   ])
-  return trimEnd(version < 304 ? text.map(unvis) : text)
+  const screen = trimEnd(version < 304 ? text.map(unvis) : text)
+  if (version >= 303 || !screen.at(-1)?.startsWith('Pane is dead')) return screen
+  // tmux 3.2 adds a line of its own to the screen of a dead pane.
+  const [answer] = await control.run(['display-message', '-p', '-t', pane, '#{pane_dead}'])
+  return answer?.[0] === '1' ? trimEnd(screen.slice(0, -1)) : screen
 }
 
 export function trimEnd(lines: readonly string[]): string[] {
@@ -38,8 +43,15 @@ export function trimEnd(lines: readonly string[]): string[] {
 export async function press(client: Client, pane: string, keystrokes: readonly Keystroke[]): Promise<boolean> {
   const commands: string[][] = []
   const type = async (): Promise<boolean> => {
-    const answers = commands.length > 0 ? await client.control.run(...commands.splice(0)) : []
-    return !answers.some((lines) => lines[0] === dead)
+    if (commands.length === 0) return true
+    try {
+      const answers = await client.control.run(...commands.splice(0))
+      return !answers.some((lines) => lines[0] === dead)
+    } catch (error) {
+      // What tmux 3.4 and newer say of a program that ends in between.
+      if (error instanceof InstarError && /pane has exited|can't find pane/.test(error.message)) return false
+      throw error
+    }
   }
   for (const stroke of keystrokes) {
     if (stroke.type === 'visible') {

@@ -84,13 +84,17 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
   async function make(control: Control, { id, name, directory }: Tracked, size: Size): Promise<Pick<Row, 'pane' | 'pid'>> {
     const target = `=${name}:`
     const log = literalTime(`exec cat >>${shellQuote(join(directory.path, 'output.log'))}`)
-    const place = ['-s', name, '-n', 'agent', '-x', String(size.cols), '-y', String(size.rows), '-c', '/']
+    const wanted = ['-x', String(size.cols), '-y', String(size.rows)]
+    // tmux 3.2 makes it 80x24 whatever is asked for.
+    const resize = (connection?.version()?.number ?? 0) < 303 ? [['resize-window', '-t', target, ...wanted]] : []
+    const place = ['-s', name, '-n', 'agent', ...wanted, '-c', '/']
     // Everything that tmux put into its environment stays out, but for the name of the terminal.
     const argv = ['env', '-i', `TERM=${terminalName}`, '/bin/sh', launchFile, directory.path]
     const [made] = await control.run(
       ['new-session', '-d', '-P', '-F', '#{pane_id} #{pane_pid}', ...place, '--', ...argv],
       ['set-option', '-t', target, '@instar_id', id],
       ['pipe-pane', '-t', target, log],
+      ...resize,
     )
     const [pane = '', pid] = made![0]!.split(' ')
     return { pane, pid: Number(pid) }

@@ -64,10 +64,10 @@ const drainTurns = 64
 /** A dead pane without a status gets one when tmux next looks for its children; 3.2 never tells a signal. */
 const statusTimeoutMs = 2500
 const lookAgainMs = 15
-/** How long a launcher may take to record the end of its program. */
-const recordMs = 2000
 /** All that tmux keeps: its history limit and a screen. */
 const everything = 10_000
+/** How long a launcher may take to record the end of its program. */
+const recordMs = 2000
 
 export function createTracker(client: () => Promise<Client>, tell: (report: Report) => Promise<void>): Tracker {
   const tracked = new Map<string, Tracked>()
