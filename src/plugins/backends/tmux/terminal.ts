@@ -29,7 +29,7 @@ export async function screenOf({ control, version }: Client, pane: string, lines
   if (version >= 303 || !screen.at(-1)?.startsWith('Pane is dead')) return screen
   // tmux 3.2 adds a line of its own to the screen of a dead pane.
   const [answer] = await control.run(['display-message', '-p', '-t', pane, '#{pane_dead}'])
-  return answer?.[0] === '1' ? trimEnd(screen.slice(0, -1)) : screen
+  return answer?.[0] === '0' ? screen : trimEnd(screen.slice(0, -1))
 }
 
 export function trimEnd(lines: readonly string[]): string[] {
