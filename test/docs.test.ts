@@ -31,7 +31,7 @@ it('every command of the README works in a clone', async () => {
   expect(all).toMatch(/^hello +running +shell/m)
   const { url } = JSON.parse(await readFile(join(clone, '.instar/server.json'), 'utf8')) as { url: string }
   const rest = await run(`INSTAR_URL=${url}\n${blocks.slice(1).join('\n')}`)
-  await until(async () => (await run('npx instar output hello')).all.includes('You said: Good morning'), { what: 'the answer of hello' })
+  await until(async () => (await run('script/instar output hello')).all.includes('You said: Good morning'), { what: 'the answer of hello' })
   expect(rest.all).toContain('12 passed, 1 failed')
   // Once more, as somebody who comes back to it.
   expect((await run(blocks[0]!)).all).toContain('Hello from Instar!')

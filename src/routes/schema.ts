@@ -168,7 +168,8 @@ export function parse<T extends v.GenericSchema>(schema: T, given: unknown, what
   }
   const result = v.safeParse(schema, given)
   if (result.success) return result.output
-  const issue = result.issues[0]
+  // A misspelt field first: that another one is missing follows from it.
+  const issue = result.issues.find(({ type, expected }) => type === 'strict_object' && expected === 'never') ?? result.issues[0]
   const field = (v.getDotPath(issue) ?? what).slice(0, maxFieldLength)
   const problem = issue.type === 'strict_object' ? (issue.expected === 'never' ? 'is not known' : 'is missing') : issue.message
   throw new InstarError('invalid_request', `Cannot read the ${what}: ${field} ${problem}`, { field, ...found(issue.input) })
