@@ -108,9 +108,9 @@ async function readOwner(file: string): Promise<Owner | null> {
   }
 }
 
-/** When a process began, in the words of ps; null when there is no such process, or only what its parent has not collected. */
+/** When a process began, in the words of ps, which are the same in every locale and time zone; null when there is no such process, or only what its parent has not collected. */
 async function startOf(pid: number): Promise<string | null> {
-  const { stdout, code } = await execa('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], { env: { LC_ALL: 'C' }, reject: false })
+  const { stdout, code } = await execa('ps', ['-o', 'stat=,lstart=', '-p', String(pid)], { env: { LC_ALL: 'C', TZ: 'UTC' }, reject: false })
   if (code === 'ENOENT')
     throw new SettingsError('Cannot tell whether a server already runs: ps is not installed (Debian: apt-get install procps)')
   const [, state, start] = /^(\S+)\s+(.+)$/.exec(stdout.trim()) ?? []

@@ -119,8 +119,8 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
   // ---- taking over after a restart -----------------------------------------------------------------------------------
 
   /** Follows every live session of a backend again. One that was being started is there or never was: the backend's list decides. */
-  async function recover(name: string, backend: Backend): Promise<void> {
-    const live = store.all().filter(({ session }) => session.backend === name && !isEnded(session.status))
+  async function recover(name: string, backend: Backend, ids: readonly string[]): Promise<void> {
+    const live = ids.flatMap((id) => store.get(id) ?? []).filter(({ session }) => !isEnded(session.status))
     try {
       for (const { session, handle, cursor, stopping, registry } of live) {
         if (!handle) continue
@@ -146,7 +146,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
       }
     } catch (error) {
       log('a backend cannot be asked for its sessions', { backend: name, error: String(error) })
-      after(recoverAgainMs, () => void recover(name, backend))
+      after(recoverAgainMs, () => void recover(name, backend, ids))
     }
   }
 
@@ -154,7 +154,9 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
   await Promise.all(
     Object.entries(backends).map(async ([name, backend]) => {
       await backend.open(apply)
-      await recover(name, backend)
+      // Only those of before: one that is being started now has no handle either.
+      const ids = store.all().flatMap(({ session }) => (session.backend === name ? [session.id] : []))
+      await recover(name, backend, ids)
     }),
   )
 

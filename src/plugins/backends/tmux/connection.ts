@@ -43,6 +43,7 @@ export interface ConnectionOptions {
  */
 export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): Connection {
   let closing = false
+  let giveUp = () => {}
   let version: ReturnType<Connection['version']> = null
   let current: Promise<Control> = attempt(0)
   current.catch(() => {})
@@ -82,7 +83,11 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
       if (closing) return
       const wait = backoffMs[Math.min(failures, backoffMs.length - 1)]!
       current = new Promise((resolve, reject) => {
-        setTimeout(() => (closing ? reject(cause) : attempt(failures + 1).then(resolve, reject)), wait).unref()
+        const timer = setTimeout(() => attempt(failures + 1).then(resolve, reject), wait).unref()
+        giveUp = () => {
+          clearTimeout(timer)
+          reject(cause)
+        }
       })
       current.catch(() => {})
     })
@@ -125,6 +130,7 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
     },
     async close() {
       closing = true
+      giveUp()
       const control = await current.catch(() => null)
       await control?.close()
     },

@@ -42,12 +42,14 @@ export function trimEnd(lines: readonly string[]): string[] {
  */
 export async function press(client: Client, pane: string, keystrokes: readonly Keystroke[]): Promise<boolean> {
   const commands: string[][] = []
+  const buffers: string[] = []
   const type = async (): Promise<boolean> => {
     if (commands.length === 0) return true
     try {
       const answers = await client.control.run(...commands.splice(0))
       return !answers.some((lines) => lines[0] === dead)
     } catch (error) {
+      await Promise.allSettled(buffers.map((buffer) => client.control.run(['delete-buffer', '-b', buffer])))
       // What tmux 3.4 and newer say of a program that ends in between.
       if (error instanceof InstarError && /pane has exited|can't find pane/.test(error.message)) return false
       throw error
@@ -57,7 +59,12 @@ export async function press(client: Client, pane: string, keystrokes: readonly K
     if (stroke.type === 'visible') {
       if (!(await type())) return false
       await waitVisible(client, pane, stroke.text)
-    } else commands.push(...(stroke.type === 'paste' ? paste(pane, typeable(stroke.text)) : key(pane, stroke.key)))
+    } else if (stroke.type === 'key') commands.push(...key(pane, stroke.key))
+    else if (typeable(stroke.text) !== '') {
+      const buffer = `instar-${randomBytes(6).toString('hex')}`
+      buffers.push(buffer)
+      commands.push(...paste(pane, buffer, typeable(stroke.text)))
+    }
   }
   return type()
 }
@@ -75,9 +82,7 @@ const whileAlive = (pane: string, command: string[], otherwise: string[][] = [])
   line([command]),
 ]
 
-function paste(pane: string, text: string): string[][] {
-  if (text === '') return []
-  const buffer = `instar-${randomBytes(6).toString('hex')}`
+function paste(pane: string, buffer: string, text: string): string[][] {
   return [
     ['set-buffer', '-b', buffer, '--', text],
     whileAlive(pane, ['paste-buffer', '-d', '-p', '-b', buffer, '-t', pane], [['delete-buffer', '-b', buffer]]),

@@ -66,6 +66,8 @@ const statusTimeoutMs = 2500
 const lookAgainMs = 15
 /** All that tmux keeps: its history limit and a screen. */
 const everything = 10_000
+/** How long a dead session's log may take to be written. A launcher leaves after 5 s at the latest, and its pane is dead then. */
+const buryAfterMs = 7000
 /** How long a launcher may take to record the end of its program. */
 const recordMs = 2000
 
@@ -73,6 +75,7 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
   const tracked = new Map<string, Tracked>()
   /** Sessions whose end is told and whose tmux session may still be there, because the connection broke. */
   const told = new Set<string>()
+  const burying = new Set<string>()
   let scanning: Promise<void> | null = null
   let scanAgain = false
 
@@ -105,7 +108,7 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
       }
       for (const id of told) {
         const row = seen.get(id)
-        if (row) await bury(id, row.pane)
+        if (row) bury(id, row.pane).catch(() => {})
         else told.delete(id)
       }
     }
@@ -204,10 +207,24 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     return pane
   }
 
+  /**
+   * Ends the tmux session of one whose end is told, once its pane is dead: what tmux still holds for the log would be lost
+   * with it. A program that was left behind can keep the pane alive, and is not waited for.
+   */
   async function bury(id: string, pane: string): Promise<void> {
+    if (burying.has(id)) return
     told.add(id)
-    await (await client()).control.run(['kill-session', '-t', pane])
-    told.delete(id)
+    burying.add(id)
+    try {
+      for (const began = Date.now(); Date.now() - began < buryAfterMs; await new Promise((resolve) => setTimeout(resolve, lookAgainMs))) {
+        const [lines] = await (await client()).control.run(['display-message', '-p', '-t', pane, '#{pane_dead}'])
+        if (lines?.[0] !== '0') break
+      }
+      await (await client()).control.run(['kill-session', '-t', pane])
+      told.delete(id)
+    } finally {
+      burying.delete(id)
+    }
   }
 
   function drop(session: Tracked): void {
