@@ -140,9 +140,10 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     }
     const command = agent.plan(launch, backend.directory(id))
     try {
-      // Stored before the start: whatever happens now, a restart knows of it.
-      await store.put({ session, handle: null, cursor: 0, registry: agent.registry?.directory(command.env) ?? null, stopping: null })
-      const handle = await backend.start(id, name, command)
+      // Stored before the program starts: whatever happens then, a restart knows of it.
+      const registry = agent.registry?.directory(command.env) ?? null
+      const stored = store.put({ session, handle: null, cursor: 0, registry, stopping: null })
+      const handle = await backend.start(id, name, command, stored)
       const record = store.get(id)!
       supervisor.save({
         ...record,

@@ -233,8 +233,11 @@ export interface Backend {
    * must be able to report it again after a restart.
    */
   open(report: (report: Report) => Promise<void>): Promise<void>
-  /** Starts the program and follows it. Resolves when the program runs or has already ended; then `launched` or `exited` was reported. */
-  start(id: string, name: string, command: Command): Promise<Handle>
+  /**
+   * Starts the program, but not before `ready` resolves, and follows it. Resolves when the program runs or has already
+   * ended; then `launched` or `exited` was reported. When it rejects, nothing is left of it.
+   */
+  start(id: string, name: string, command: Command, ready?: Promise<unknown>): Promise<Handle>
   /** Reports everything of a session after `cursor`, and goes on. For sessions that an earlier server started. */
   follow(sighting: Sighting, cursor: number): Promise<void>
   /** Every session of ours that has a terminal now. */

@@ -90,6 +90,22 @@ describe('tmux, beside the contract,', () => {
       }
     })
 
+    it('every byte of a program whose log was slow to be written', async () => {
+      const session = await start('read -r go; awk "BEGIN { for (i = 0; i < 200000; i++) printf \\"%05d\\", i % 100000 }"')
+      const { stdout } = await execa('ps', ['-A', '-o', 'pid=,ppid=,args='])
+      const server = await serverPid()
+      const row = stdout.split('\n').find((each) => new RegExp(`^\\s*\\d+\\s+${server}\\s+cat$`).test(each))
+      const sink = Number.parseInt(row!, 10)
+      process.kill(sink, 'SIGSTOP')
+      try {
+        await type({ ...session }, 'go')
+        await end(session)
+      } finally {
+        process.kill(sink, 'SIGCONT')
+      }
+      await until(async () => (await stat(join(directory(session.id), 'output.log'))).size >= 1_000_000, { what: 'the log' })
+    })
+
     it('what it keeps from everybody else', async () => {
       const session = await start('echo hi', { files: { 'settings.json': '{}' } })
       await end(session)

@@ -6,9 +6,6 @@ import { keeper } from './scripts.ts'
 /** The session that our control connection is attached to. Not a name a session of ours can have. */
 export const keeperName = '_keeper'
 
-/** What programs in sessions know their terminal as. */
-export const terminalName = 'tmux-256color'
-
 /** tmux 3.1 has no `new-session -e`, no filters and no exit status hook that we could build on. */
 export const oldestVersion = 302
 
@@ -160,7 +157,7 @@ async function setUp(control: Control, pane: string, version: number): Promise<v
     ['-g', 'automatic-rename', 'off'],
     ['-g', 'allow-rename', 'off'],
     ['-g', 'update-environment', ''],
-    ['-g', 'default-terminal', terminalName],
+    ['-g', 'default-terminal', 'tmux-256color'],
     ['-g', 'history-limit', String(historyLimit)],
     ['-g', 'default-shell', '/bin/sh'],
   ]

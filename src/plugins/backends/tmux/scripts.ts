@@ -36,13 +36,16 @@ wait
 exit $code
 `
 
-/** What DIRECTORY/command holds: the program's environment, directory and arguments, and its start. Values stand in no argument list. */
+/**
+ * What DIRECTORY/command holds: the program's environment, directory and arguments, and its start. Values stand in no
+ * argument list. Unset is what our tmux server was given and what tmux adds, but for TERM.
+ */
 export function commandFile({ argv, env, cwd }: Pick<Command, 'argv' | 'env' | 'cwd'>): string {
   const exports = Object.entries(env).map(([name, value]) => `export ${name}=${shellQuote(value)}\n`)
   const fail = (problem: string, code: number) =>
     `{ printf '%s\\n' ${shellQuote(problem)} >&5; printf 'instar: %s\\n' ${shellQuote(problem)} >&2; exit ${code}; }`
   return `\
-unset TMUX TMUX_PANE TERM_PROGRAM TERM_PROGRAM_VERSION
+unset PATH HOME LANG SHELL TMUX TMUX_PANE TERM_PROGRAM TERM_PROGRAM_VERSION COLORTERM
 ${exports.join('')}\
 CDPATH= cd -- ${shellQuote(cwd)} 2>/dev/null || ${fail(`cannot enter the directory ${cwd}`, 126)}
 set -- ${argv.map(shellQuote).join(' ')}

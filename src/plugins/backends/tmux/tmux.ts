@@ -4,7 +4,7 @@ import { execa } from 'execa'
 import type { BackendFactory, BackendState } from '../../../runtime/config.ts'
 import { InstarError } from '../../../runtime/error.ts'
 import type { Backend, Health, Report, Size, Terminal } from '../../../runtime/types.ts'
-import { connect, oldestVersion, terminalName, type Connection } from './connection.ts'
+import { connect, oldestVersion, type Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { sessionDirectory } from './directory.ts'
 import { descendants, onRequest, terminate } from './processes.ts'
@@ -88,10 +88,8 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
     // tmux 3.2 makes it 80x24 whatever is asked for.
     const resize = (connection?.version()?.number ?? 0) < 303 ? [['resize-window', '-t', target, ...wanted]] : []
     const place = ['-s', name, '-n', 'agent', ...wanted, '-c', '/']
-    // Everything that tmux put into its environment stays out, but for the name of the terminal.
-    const argv = ['env', '-i', `TERM=${terminalName}`, '/bin/sh', launchFile, directory.path]
     const [made] = await control.run(
-      ['new-session', '-d', '-P', '-F', '#{pane_id} #{pane_pid}', ...place, '--', ...argv],
+      ['new-session', '-d', '-P', '-F', '#{pane_id} #{pane_pid}', ...place, '--', '/bin/sh', launchFile, directory.path],
       ['set-option', '-t', target, '@instar_id', id],
       ['pipe-pane', '-t', target, log],
       ...resize,
@@ -168,13 +166,15 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
       await connection.control().catch(() => {})
     },
 
-    async start(id, name, command) {
+    async start(id, name, command, ready) {
       const placed = deferred()
       const session = tracker.add({ id, name, cursor: 0, directory: directoryOf(id), placed: placed.promise })
       try {
-        const [{ control }] = await Promise.all([client().catch(explain), session.directory.create(command)])
-        await tracker.follow(session)
-        const row = await make(control, session, command.size).catch((error: unknown) => found(error, id))
+        const [{ control }] = await Promise.all([client().catch(explain), session.directory.create(command), ready])
+        const [row] = await Promise.all([
+          make(control, session, command.size).catch((error: unknown) => found(error, id)),
+          tracker.follow(session),
+        ])
         session.pane = row.pane
         session.pid = row.pid
         placed.resolve()
