@@ -22,7 +22,7 @@ export interface ClaudeApp extends TestApp {
 
 /** The app with the real Claude Code, a fresh home, and a stand-in for the model on loopback. */
 export async function claudeApp(version: ClaudeVersion, options: ClaudeOptions = {}): Promise<ClaudeApp> {
-  const program = join(dirname(createRequire(import.meta.url).resolve(`${claudePackages[version]}/package.json`)), 'bin/claude.exe')
+  const program = programOf(version)
   const home = await mkdtemp(join(tmpdir(), 'instar-claude-'))
   // Somebody who has used claude before: its first-run dialogs are the user's, never ours to answer.
   await writeFile(join(home, '.claude.json'), JSON.stringify({ hasCompletedOnboarding: true }))
@@ -69,4 +69,11 @@ export async function claudeApp(version: ClaudeVersion, options: ClaudeOptions =
       await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     },
   }
+}
+
+/** The program itself, in the package for this platform: it is there also where npm runs no install scripts. */
+function programOf(version: ClaudeVersion): string {
+  const own = createRequire(import.meta.url).resolve(`${claudePackages[version]}/package.json`)
+  const platform = createRequire(own).resolve(`@anthropic-ai/claude-code-${process.platform}-${process.arch}/package.json`)
+  return join(dirname(platform), 'claude')
 }

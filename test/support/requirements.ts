@@ -1,6 +1,6 @@
 import { execa } from 'execa'
 
-/** What the tests need besides npm packages. One that is missing stops a run in CI; elsewhere its tests are left out, loudly. */
+/** What the tests need besides npm packages. Without one of them no test runs, anywhere. */
 const programs = [{ name: 'tmux', probe: ['-V'], install: 'apt-get install tmux (Debian, Ubuntu), brew install tmux (macOS)' }]
 
 export default async function setup(): Promise<void> {
