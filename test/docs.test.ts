@@ -5,6 +5,7 @@ import { execa } from 'execa'
 import { afterAll, expect, it } from 'vitest'
 import { socketName, stateDirectory } from '../src/entry/settings.ts'
 import { shellBlocks, startProject } from './support/project.ts'
+import { endServer } from './support/tmux.ts'
 import { until } from './support/wait.ts'
 
 const cleanups: (() => Promise<unknown>)[] = []
@@ -64,7 +65,7 @@ async function cloneHere(): Promise<string> {
   cleanups.push(async () => {
     const stop = ['server', 'stop', '--dir', clone]
     await execa(process.execPath, [join(clone, 'dist/cli/main.js'), ...stop], { reject: false })
-    await execa('tmux', ['-L', socketName(stateDirectory(clone)), 'kill-server'], { reject: false })
+    await endServer(socketName(stateDirectory(clone)))
     await rm(clone, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
   })
   const { stdout } = await execa('git', ['ls-files', '--cached', '--others', '--exclude-standard'])

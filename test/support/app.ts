@@ -15,6 +15,7 @@ import { createIds } from '../../src/runtime/id.ts'
 import { createRuntime, type Runtime } from '../../src/runtime/runtime.ts'
 import { openStore } from '../../src/runtime/store.ts'
 import type { Agent } from '../../src/runtime/types.ts'
+import { endServer } from './tmux.ts'
 
 export interface TestApp {
   readonly runtime: Runtime
@@ -55,9 +56,7 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
   const log = (message: string, data?: unknown) => void logged.push(JSON.stringify({ message, data }))
 
   async function sweep(): Promise<void> {
-    const { stdout: file } = await ask('display-message', '-p', '#{socket_path}')
-    await ask('kill-server')
-    if (file) await rm(file, { force: true })
+    await endServer(socket)
     await rm(directory, { recursive: true, force: true, maxRetries: 10 })
   }
   // The environment of the backend's own tmux, so that both find the same socket.

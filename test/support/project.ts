@@ -1,9 +1,9 @@
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { execa } from 'execa'
 import { startServer, type Server } from '../../src/entry/node.ts'
 import { socketName, stateDirectory } from '../../src/entry/settings.ts'
+import { endServer } from './tmux.ts'
 
 export interface Project {
   readonly directory: string
@@ -23,7 +23,7 @@ export async function startProject(
     async close() {
       await Promise.allSettled(server.runtime.list().map(({ id }) => server.runtime.end(id)))
       await server.close()
-      await execa('tmux', ['-L', socketName(stateDirectory(directory)), 'kill-server'], { reject: false })
+      await endServer(socketName(stateDirectory(directory)))
       await rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     },
   }

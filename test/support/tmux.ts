@@ -56,17 +56,21 @@ export async function tmuxOn(socket: string, ...args: string[]): Promise<string>
   // Where the socket is must not depend on who runs the tests.
   const { stdout } = await execa(program, ['-u', '-L', socket, ...args], {
     env: { TMUX_TMPDIR: undefined, TMUX: undefined },
-    timeout: 10_000,
+    timeout: 5000,
   })
   return stdout
 }
 
-/** Ends a tmux server and what still runs in its panes, also when that ignores a hangup. Without a server it does nothing. */
+/** Ends a tmux server, its clients, and what still runs in its panes, also when that ignores a hangup. Without a server it does nothing. */
 export async function endServer(socket: string): Promise<void> {
-  const panes = await tmuxOn(socket, 'list-panes', '-a', '-F', '#{pane_pid}').catch(() => '')
+  const [file, ...panes] = (await tmuxOn(socket, 'list-panes', '-a', '-F', '#{socket_path}\n#{pane_pid}').catch(() => '')).split('\n')
   await tmuxOn(socket, 'kill-server').catch(() => {})
   // The leader of a terminal's session leads its process group too.
-  for (const pid of panes.split('\n').filter(Boolean)) kill(-Number(pid))
+  for (const pid of panes.filter((each) => /^\d+$/.test(each))) kill(-Number(pid))
+  // A server that waits for a client whose other end was killed never ends by itself (seen with 3.3a).
+  const { stdout } = await execa('ps', ['-A', '-ww', '-o', 'pid=,args='])
+  for (const row of stdout.split('\n')) if (row.includes(` -L ${socket} `)) kill(Number.parseInt(row, 10))
+  if (file) await rm(file, { force: true })
 }
 
 /** Kills a process, or with a negative number a group; one that is gone already is what was wanted. */
