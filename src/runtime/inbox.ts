@@ -91,14 +91,18 @@ export function createInbox({ store, agents, backendOf, changes, newId, now }: I
   async function ready({ session: { id, status } }: SessionRecord): Promise<Session> {
     if (status === 'starting')
       await first(changes, ({ record }) => record.session.id === id && record.session.status !== 'starting', readyTimeoutMs)
+    return present(id)
+  }
+
+  function present(id: string): Session {
     const session = sessionOf(id)
     if (session) return session
-    throw new InstarError('session_not_found', `Cannot send to session "${id}": it was deleted meanwhile`)
+    throw new InstarError('session_not_found', `Cannot go on with session "${id}": it was deleted meanwhile`)
   }
 
   async function wait(id: string, { for: statuses, timeoutMs, signal }: Wait, isNow = true): Promise<Waited> {
     const isReached = ({ status }: Session) => isEnded(status) || statuses.includes(status)
-    const before = sessionOf(id)!
+    const before = present(id)
     if (isNow && isReached(before)) return { session: before, timedOut: false }
     const change = await first(changes, ({ record: { session } }) => session.id === id && isReached(session), timeoutMs, signal)
     return change ? { session: change.record.session, timedOut: false } : { session: sessionOf(id) ?? before, timedOut: true }

@@ -42,6 +42,8 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
   let closing = false
   let giveUp = () => {}
   let version: ReturnType<Connection['version']> = null
+  /** The last one that was made; while it is open, asking for it takes no timer. */
+  let latest: Control | null = null
   let current: Promise<Control> = attempt(0)
   current.catch(() => {})
 
@@ -111,6 +113,7 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
       throw error
     }
     failures = 0
+    latest = control
     onConnected()
     return control
   }
@@ -119,10 +122,9 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
     version: () => version,
     async control() {
       if (closing) throw new InstarError('backend_unavailable', 'Cannot ask tmux: the server is stopping')
-      const control = await Promise.race([current, patience()])
-      if (!control.isClosed) return control
+      if (latest && !latest.isClosed) return latest
       // Once it is known to be gone, `current` is the next one.
-      await control.closed
+      await latest?.closed
       return Promise.race([current, patience()])
     },
     async close() {

@@ -14,9 +14,10 @@ import { shellQuote } from './protocol.ts'
  * - The shell's own words go to launcher.err: when a program dies by a signal, sh says so there and only there, which
  *   tells `exit 143` from a SIGTERM. The program gets the terminal inside the subshell, because dash redirects a simple
  *   command before it forks, and would say it on the terminal.
- * - It records the end, closes the terminal, and stays until tmux hangs up. tmux hangs up when it has read everything; if the leader of the terminal's session left earlier, the kernel would throw away what is unread
- *   (up to 8 KB), and tmux before 3.6 built with utempter would miss our SIGCHLD, which falls into the time it takes to
- *   close the terminal (tmux issue 4559).
+ * - It records the end, closes the terminal, and stays until tmux hangs up. tmux hangs up when it has read everything;
+ *   if the leader of the terminal's session left earlier, the kernel would throw away what is unread (up to 8 KB), and
+ *   tmux before 3.6 built with utempter would miss our SIGCHLD, which falls into the time it takes to close the terminal
+ *   (tmux issue 4559).
  */
 export const launcher = `\
 exec 3>&2 2>"$1/launcher.err" 4>>"$1/signals.jsonl" 5>>"$1/launcher.err"
