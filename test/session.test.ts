@@ -6,36 +6,22 @@ import { createIds } from '../src/runtime/id.ts'
 import { createLock } from '../src/runtime/lock.ts'
 import { ending, isEnded, next, reduce } from '../src/runtime/session.ts'
 import { statuses, type Event, type Evidence, type Exit, type Session, type Status } from '../src/runtime/types.ts'
+import { sampleSession } from './support/session.ts'
 
 const at = '2026-03-04T05:06:07.000Z'
 const evidence: Evidence = { source: 'hook', rule: 'a rule', at }
 
 function session(status: Status, given: Partial<Session> = {}): Session {
-  return {
-    id: '018f0000-0000-7000-8000-000000000000',
-    name: 'a',
+  return sampleSession({
     status,
-    agent: 'shell',
-    model: null,
-    backend: 'local',
-    prompt: 'true',
-    cwd: '/',
-    jobSlug: null,
-    parent: null,
-    labels: {},
     createdAt: at,
     startedAt: status === 'starting' ? null : at,
     endedAt: isEnded(status) ? at : null,
     exitCode: isEnded(status) ? 0 : null,
-    signal: null,
-    reason: null,
     waiting: status === 'waiting' ? { kind: 'question', message: 'which?' } : null,
-    lastError: null,
-    evidence: { source: 'backend', rule: 'it was accepted', at },
-    usage: null,
     attach: isEnded(status) ? null : 'tmux attach',
     ...given,
-  }
+  })
 }
 
 const exit: Exit = { code: 3, signal: null, reason: 'why', at }

@@ -11,6 +11,7 @@ import { files } from '../src/plugins/storage/files.ts'
 import { createIds } from '../src/runtime/id.ts'
 import { openStore } from '../src/runtime/store.ts'
 import type { Session, SessionRecord } from '../src/runtime/types.ts'
+import { sampleSession } from './support/session.ts'
 
 let directory: string
 let base: string
@@ -373,32 +374,7 @@ describe('damaged records', () => {
 const newId = createIds()
 
 function record(name: string, given: Partial<Session> = {}): SessionRecord {
-  const at = '2026-01-01T00:00:00.000Z'
-  const session: Session = {
-    id: newId(),
-    name,
-    status: 'running',
-    agent: 'shell',
-    model: null,
-    backend: 'local',
-    prompt: 'true',
-    cwd: '/',
-    jobSlug: null,
-    parent: null,
-    labels: {},
-    createdAt: at,
-    startedAt: null,
-    endedAt: null,
-    exitCode: null,
-    signal: null,
-    reason: null,
-    waiting: null,
-    lastError: null,
-    evidence: { source: 'backend', rule: 'it was accepted', at },
-    usage: null,
-    attach: null,
-    ...given,
-  }
+  const session = sampleSession({ id: newId(), name, ...given })
   return { session, handle: null, cursor: 0, registry: null, stopping: null }
 }
 
