@@ -1,8 +1,9 @@
 import { hc } from 'hono/client'
 import type { App } from './app.ts'
 import { errorStatus, InstarError, type ErrorCode } from './runtime/error.ts'
-import type { Receipt } from './runtime/inbox.ts'
-import type { Health, Session, SpawnRequest, Status } from './runtime/types.ts'
+import type { Receipt } from './runtime/deliveries.ts'
+import type { Health } from './runtime/backend.ts'
+import type { Session, SpawnRequest, Status } from './runtime/types.ts'
 
 export { InstarError, type ErrorCode, type Health, type Receipt, type Session, type SpawnRequest, type Status }
 

@@ -11,7 +11,7 @@ import { files } from '../src/plugins/storage/files.ts'
 import { createIds } from '../src/runtime/id.ts'
 import { openStore } from '../src/runtime/store.ts'
 import type { Session, SessionRecord } from '../src/runtime/types.ts'
-import { sampleSession } from './support/session.ts'
+import { sampleRecord } from './support/session.ts'
 
 let directory: string
 let base: string
@@ -374,8 +374,7 @@ describe('damaged records', () => {
 const newId = createIds()
 
 function record(name: string, given: Partial<Session> = {}): SessionRecord {
-  const session = sampleSession({ id: newId(), name, ...given })
-  return { session, handle: null, cursor: 0, registry: null, stopping: null }
+  return sampleRecord({ id: newId(), name, ...given })
 }
 
 /** A storage in memory that takes its time, counts, and fails when told to. */

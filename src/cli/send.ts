@@ -22,6 +22,10 @@ export default command({
 
 /** No more than the receipt proves. */
 const proven: Record<Receipt['stage'], (name: string) => string> = {
+  queued: (name) => `${name} gets it when it has nothing to do`,
+  typing: (name) => `It is being typed into ${name}`,
+  dropped: (name) => `Not typed into ${name}`,
+  unknown: (name) => `Perhaps typed into ${name}; look at: instar output ${name}`,
   typed: (name) => `Typed into ${name}`,
   submitted: (name) => `${name} took it`,
   started: (name) => `${name} took it and works on it`,

@@ -10,6 +10,7 @@ import { tmux } from '../plugins/backends/tmux/tmux.ts'
 import { files } from '../plugins/storage/files.ts'
 import { defaultLimits, type Config } from '../runtime/config.ts'
 import { createIds } from '../runtime/id.ts'
+import { openOnce } from '../runtime/once.ts'
 import { createRuntime, type Runtime } from '../runtime/runtime.ts'
 import { openStore } from '../runtime/store.ts'
 import { loadConfig } from './load-config.ts'
@@ -43,15 +44,19 @@ async function serve(settings: Settings, config: Config, environment: NodeJS.Pro
   const { directory, state, host, token } = settings
   const place = { directory: state, socket: socketName(state) }
   const backends = Object.entries(config.backends ?? { local: tmux() })
+  const storage = config.storage ?? createStorage({ driver: files({ base: join(state, 'store') }) })
+  const newId = createIds()
   const runtime = await createRuntime({
     backends: Object.fromEntries(backends.map(([name, backend]) => [name, typeof backend === 'function' ? backend(place) : backend])),
     agents: config.agents ?? { claude: claude(), shell: shell() },
-    store: await openStore(config.storage ?? createStorage({ driver: files({ base: join(state, 'store') }) })),
+    store: await openStore(storage),
+    once: await openOnce(storage, newId, () => new Date()),
+    onLimit: config.onLimit ?? 'wait',
     limits: { ...defaultLimits, ...config.limits },
     cwd: directory,
     environment,
     allowedEnvironment: config.environment ?? [],
-    newId: createIds(),
+    newId,
     log,
   })
   const allowedHosts = [...(config.allowedHosts ?? []), ...(loopback.test(host) ? [] : [host, `[${host}]`])]

@@ -2,9 +2,9 @@ import { InstarError } from '../runtime/error.ts'
 
 /**
  * A request's body as JSON, whatever content type it claims: curl says `application/x-www-form-urlencoded` by itself.
- * Never keeps more than `limit` bytes.
+ * Never keeps more than `limit` bytes. `empty` is what an empty body stands for; without it there must be one.
  */
-export async function jsonBody(request: Request, limit: number): Promise<unknown> {
+export async function jsonBody(request: Request, limit: number, empty?: unknown): Promise<unknown> {
   const tooLarge = () => new InstarError('body_too_large', `Cannot read the body: it has more than ${limit} bytes`, { limit })
   if (Number(request.headers.get('content-length') ?? 0) > limit) throw tooLarge()
   const chunks: Uint8Array[] = []
@@ -19,6 +19,7 @@ export async function jsonBody(request: Request, limit: number): Promise<unknown
     // The client went away in the middle: nobody reads the answer.
     throw error instanceof InstarError ? error : new InstarError('invalid_json', 'Cannot read the body: it was cut off', {}, error)
   }
+  if (size === 0 && empty !== undefined) return empty
   try {
     return JSON.parse(decode(chunks, size))
   } catch (cause) {

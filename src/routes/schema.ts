@@ -1,7 +1,8 @@
 import * as v from 'valibot'
+import type { Reply } from '../runtime/agent.ts'
 import type { Input } from '../runtime/inbox.ts'
 import { InstarError } from '../runtime/error.ts'
-import { statuses, type SpawnRequest, type Status } from '../runtime/types.ts'
+import { statuses, type ResumeRequest, type SpawnRequest, type Status } from '../runtime/types.ts'
 
 /** The words a client may use. Unknown fields are refused, so that a misspelt one is not silently without effect. */
 
@@ -56,14 +57,16 @@ const between = (min: number, max: number) =>
     v.maxValue(max, `must be at most ${max}`),
   )
 
-export const spawnSchema: v.GenericSchema<unknown, SpawnRequest> = v.strictObject({
+const prompt = v.pipe(
+  v.string('must be a string'),
+  v.minLength(1, 'must not be empty'),
+  v.check((text) => text.length <= maxPromptBytes && bytes(text) <= maxPromptBytes, 'must have at most 1 MiB'),
+  noNul,
+)
+
+const spawnEntries = {
   name,
-  prompt: v.pipe(
-    v.string('must be a string'),
-    v.minLength(1, 'must not be empty'),
-    v.check((text) => text.length <= maxPromptBytes && bytes(text) <= maxPromptBytes, 'must have at most 1 MiB'),
-    noNul,
-  ),
+  prompt,
   model: v.optional(v.pipe(shortText, v.regex(/^[A-Za-z0-9]/, 'must begin with a letter or digit'))),
   jobSlug: v.optional(shortText),
   agent: v.optional(shortText),
@@ -80,6 +83,15 @@ export const spawnSchema: v.GenericSchema<unknown, SpawnRequest> = v.strictObjec
   labels: v.optional(entries(v.pipe(v.string(), v.minLength(1, 'must not be empty')))),
   parent: v.optional(shortText),
   size: v.optional(v.strictObject({ cols: between(20, 1000), rows: between(5, 500) }, 'must be an object with cols and rows')),
+}
+
+export const spawnSchema: v.GenericSchema<unknown, SpawnRequest> = v.strictObject({ ...spawnEntries, resume: v.optional(shortText) })
+
+/** Everything as it was in the run that is resumed, but for what is given. */
+export const resumeSchema: v.GenericSchema<unknown, ResumeRequest> = v.strictObject({
+  ...spawnEntries,
+  name: v.optional(name),
+  prompt: v.optional(prompt),
 })
 
 /** A key by tmux's name, with modifiers: `Escape`, `C-c`, `M-Left`, `a`. */
@@ -97,6 +109,7 @@ export const inputSchema: v.GenericSchema<unknown, Input> = v.pipe(
       v.pipe(v.array(key, 'must be an array of keys'), v.minLength(1, 'must not be empty'), v.maxLength(100, 'must have at most 100 keys')),
     ),
     submit: v.optional(flag),
+    mode: v.optional(v.picklist(['steer', 'queue'], 'must be steer or queue')),
   }),
   v.forward(
     v.check(({ text, keys }) => (text === undefined) !== (keys === undefined), 'is missing; it or keys must be given, not both'),
@@ -106,8 +119,22 @@ export const inputSchema: v.GenericSchema<unknown, Input> = v.pipe(
     v.check(({ keys, submit }) => keys === undefined || submit === undefined, 'is for a text; keys press Enter themselves'),
     ['submit'],
   ),
-  v.transform(({ text, keys, submit }): Input => (keys ? { keys } : { text: text!, submit })),
+  v.forward(
+    v.check(({ keys, submit, mode }) => mode === undefined || (keys === undefined && submit !== false), 'is for a text that is submitted'),
+    ['mode'],
+  ),
+  v.transform(({ text, keys, submit, mode }): Input => (keys ? { keys } : { text: text!, submit, mode })),
 )
+
+const choice = v.pipe(v.string('must be the id of an option'), v.minLength(1, 'must not be empty'), v.maxLength(1000, 'is too long'))
+
+export const replySchema: v.GenericSchema<unknown, Reply> = v.strictObject({
+  choice: v.union([choice, v.pipe(v.array(choice), v.minLength(1), v.maxLength(20))], 'must be the id of an option, or an array of them'),
+  message: v.optional(v.pipe(v.string('must be a string'), v.maxLength(10_000, 'must have at most 10000 characters'), noNul)),
+})
+
+const idempotencyKey = v.pipe(v.string(), v.regex(/^[!-~]{1,200}$/, 'must be 1 to 200 visible ASCII characters'))
+export const headerSchema = v.strictObject({ 'Idempotency-Key': v.optional(idempotencyKey) })
 
 const statusList = v.pipe(
   v.string('must be given once'),
@@ -145,6 +172,8 @@ const flagText = v.pipe(
 )
 export const endQuery = v.strictObject({ purge: v.optional(flagText, 'false') })
 
+export const statusQuery = v.strictObject({ explain: v.optional(v.picklist(['0', '1', 'true', 'false'], 'must be 1 or 0'), '0') })
+
 export const noQuery = v.strictObject({})
 
 /** A name is shown to be recognised; one that is longer is a mistake of another kind. */
@@ -162,7 +191,7 @@ export const queryOf = (url: string): Record<string, string | string[]> => {
 }
 
 /** The value that a schema makes of what a client sent; `invalid_request` names the first field that is wrong, and what is wrong with it. */
-export function parse<T extends v.GenericSchema>(schema: T, given: unknown, what: 'body' | 'query'): v.InferOutput<T> {
+export function parse<T extends v.GenericSchema>(schema: T, given: unknown, what: 'body' | 'query' | 'header'): v.InferOutput<T> {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new InstarError('invalid_request', `Cannot read the ${what}: it must be a JSON object`, { field: what })
   }

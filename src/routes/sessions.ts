@@ -1,23 +1,12 @@
 import { Hono } from 'hono'
-import type { Wait, Waited } from '../runtime/inbox.ts'
 import type { Runtime } from '../runtime/runtime.ts'
-import type { Session, Status } from '../runtime/types.ts'
-import {
-  alsoWaitQuery,
-  endQuery,
-  inputSchema,
-  listQuery,
-  mebibyte,
-  noQuery,
-  outputQuery,
-  parse,
-  queryOf,
-  spawnSchema,
-  waitQuery,
-} from './schema.ts'
+import type { Session } from '../runtime/types.ts'
 import { jsonBody } from './body.ts'
+import { once } from './once.ts'
+import { alsoWaitQuery, endQuery, listQuery, mebibyte, noQuery, outputQuery, parse, queryOf, resumeSchema, spawnSchema } from './schema.ts'
+import { turnRoutes } from './turns.ts'
+import { flat, waitOf } from './waiting.ts'
 
-const maxBody = mebibyte
 const maxSpawnBody = 16 * mebibyte
 
 /** Sessions are values that never change, so each is turned into text once, not once for every list it stands in. */
@@ -41,9 +30,14 @@ export function sessionRoutes(runtime: Runtime) {
     })
     .post('/spawn', async (c) => {
       const query = parse(alsoWaitQuery, queryOf(c.req.url), 'query')
-      const session = await runtime.spawn(parse(spawnSchema, await jsonBody(c.req.raw, maxSpawnBody), 'body'))
+      const request = parse(spawnSchema, await jsonBody(c.req.raw, maxSpawnBody), 'body')
       const wait = waitOf(query, c.req.raw.signal)
-      return c.json(wait ? flat(await runtime.wait(session.id, wait)) : session, 201)
+      const spawn = async (id?: string) => {
+        const session = await runtime.spawn(request, id)
+        return wait ? flat(await runtime.wait(session.id, wait)) : session
+      }
+      const find = (id: string): Session | undefined => runtime.list().find((session) => session.id === id)
+      return c.json(await once(c, runtime, { request, wait: query.wait }, spawn, find), 201)
     })
     .get('/tmux', async (c) => {
       parse(noQuery, queryOf(c.req.url), 'query')
@@ -63,29 +57,15 @@ export function sessionRoutes(runtime: Runtime) {
       if (!wantsJson(c.req.header('accept'))) return c.text(text, 200, { 'content-type': 'text/plain; charset=utf-8' })
       return c.json({ session: session.name, output: text, lines: text === '' ? 0 : text.split('\n').length, truncated })
     })
-    .get('/:name/wait', async (c) => {
-      const query = parse(waitQuery, queryOf(c.req.url), 'query')
-      return c.json(flat(await runtime.wait(c.req.param('name'), waitOf({ ...query, wait: query.for }, c.req.raw.signal)!)))
-    })
-    .post('/:name/input', async (c) => {
+    .post('/:name/resume', async (c) => {
       const query = parse(alsoWaitQuery, queryOf(c.req.url), 'query')
-      const input = parse(inputSchema, await jsonBody(c.req.raw, maxBody), 'body')
+      const request = parse(resumeSchema, await jsonBody(c.req.raw, maxSpawnBody, {}), 'body')
+      const session = await runtime.resume(c.req.param('name'), request)
       const wait = waitOf(query, c.req.raw.signal)
-      if (!wait) return c.json(await runtime.input(c.req.param('name'), input))
-      const { receipt, ...waited } = await runtime.inputAndWait(c.req.param('name'), input, wait)
-      return c.json({ ...receipt, ...waited })
+      return c.json(wait ? flat(await runtime.wait(session.id, wait)) : session, 201)
     })
-    .post('/:name/interrupt', async (c) => {
-      parse(noQuery, queryOf(c.req.url), 'query')
-      return c.json(await runtime.interrupt(c.req.param('name')))
-    })
+    .route('/', turnRoutes(runtime))
 }
-
-function waitOf({ wait, timeout }: { wait?: Status[] | undefined; timeout: number }, signal: AbortSignal): Wait | null {
-  return wait ? { for: wait, timeoutMs: timeout * 1000, signal } : null
-}
-
-const flat = ({ session, timedOut }: Waited) => ({ ...session, timedOut })
 
 /** Plain text unless the client names JSON and does not name plain text before it. */
 function wantsJson(accept = ''): boolean {

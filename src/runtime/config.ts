@@ -1,5 +1,6 @@
 import type { Storage } from 'unstorage'
-import type { Agent, Backend } from './types.ts'
+import type { Agent } from './agent.ts'
+import type { Backend } from './backend.ts'
 
 /** What `instar.config.ts` may say. Plugins are values; the first backend and the first agent are the defaults. */
 export interface Config {
@@ -10,6 +11,8 @@ export interface Config {
   /** Where sessions' records are kept. Default: files in the state directory. */
   readonly storage?: Storage
   readonly limits?: Partial<Limits>
+  /** What a session does when its agent's usage limit ends: `resume` tells the agent to go on, `wait` leaves that to a person. Default `wait`. */
+  readonly onLimit?: 'wait' | 'resume'
   /** Default 4040. */
   readonly port?: number
   /** Default 127.0.0.1. Anything that is not loopback has to be said here, in the environment or by a flag. */

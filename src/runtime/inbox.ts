@@ -1,157 +1,254 @@
-import { first, type Bus } from './bus.ts'
+import type { Agent, Reply } from './agent.ts'
+import { first } from './bus.ts'
+import { createDeliveries, refuseEnded, type Receipt } from './deliveries.ts'
 import { InstarError } from './error.ts'
 import { createLock } from './lock.ts'
 import { isEnded } from './session.ts'
 import type { Store } from './store.ts'
-import type { Change } from './supervise.ts'
-import type { Agent, Backend, Keystroke, Session, SessionRecord, Status } from './types.ts'
+import type { Change, Supervisor } from './supervise.ts'
+import type { Backend } from './backend.ts'
+import type { Keystroke, OpenPrompt, Session, SessionRecord, Stage } from './types.ts'
+import { createWaits, type Wait, type Waited, type Waits } from './wait.ts'
 
-/** A text, which is submitted with Enter unless `submit` is false; or keys by tmux's names, such as `Escape`, `C-c`, `Up`. */
-export type Input = { readonly text: string; readonly submit?: boolean | undefined } | { readonly keys: readonly string[] }
+/**
+ * A text, which is submitted with Enter unless `submit` is false; or keys by tmux's names, such as `Escape`, `C-c`, `Up`.
+ * `steer`, the default, types at once, into the turn that runs; `queue` waits until the agent has nothing to do.
+ */
+export type Input =
+  | { readonly text: string; readonly submit?: boolean | undefined; readonly mode?: 'steer' | 'queue' | undefined }
+  | { readonly keys: readonly string[] }
 
-/** How far an input got, on evidence: the terminal has it; the composer took it; the agent began a turn. */
-export interface Receipt {
-  readonly id: string
-  readonly stage: 'typed' | 'submitted' | 'started'
-  readonly at: string
-}
-
-/** What to wait for: one of the statuses, or the end, after which no other will come. */
-export interface Wait {
-  readonly for: readonly Status[]
-  readonly timeoutMs: number
-  readonly signal?: AbortSignal | undefined
-}
-
-export interface Waited {
-  readonly session: Session
-  readonly timedOut: boolean
-}
-
-/** What is typed into sessions, one thing at a time for each, and what becomes of it. */
-export interface Inbox {
-  type(record: SessionRecord, input: Input): Promise<Receipt>
+/** What is typed into sessions, one thing at a time for each, and what becomes of it. `id` is the receipt's. */
+export interface Inbox extends Waits {
+  type(record: SessionRecord, input: Input, id: string): Promise<Receipt>
   /** The same, and then waits; without a race with what the input brings about. */
-  typeAndWait(record: SessionRecord, input: Input, wait: Wait): Promise<Waited & { receipt: Receipt }>
+  typeAndWait(record: SessionRecord, input: Input, id: string, wait: Wait): Promise<Waited & { receipt: Receipt }>
   /** Stops what the agent does now, not the session. Does nothing when it does nothing. */
   interrupt(record: SessionRecord): Promise<Session>
-  /** Resolves at once when the session is in such a status already. */
-  wait(id: string, wait: Wait): Promise<Waited>
+  /** Gives a prompt its answer. Resolves when the agent took it. */
+  answer(record: SessionRecord, prompt: string, reply: Reply): Promise<Session>
+  close(): void
 }
 
 export interface InboxOptions {
   readonly store: Store
   readonly agents: Readonly<Record<string, Agent>>
   readonly backendOf: (record: SessionRecord, verb: string) => Backend
-  readonly changes: Bus<Change>
-  readonly newId: () => string
+  readonly supervisor: Supervisor
   readonly now: () => Date
+  readonly log: (message: string, data?: Record<string, unknown>) => void
 }
 
-/** How long an input waits for a session that is still starting. */
-const readyTimeoutMs = 15_000
 /** How long an input waits for the composer to say that it took the text, in agents that say so. */
 const takenTimeoutMs = 3000
+/** How often Enter is pressed, while the composer still shows the text. */
+const enterTries = 3
+/** How long an agent may take to act on keys that answer its dialog. */
+const answeredTimeoutMs = 5000
+/** A composer and the dialogs over it fit on a screen. */
+const screenLines = 60
 
-export function createInbox({ store, agents, backendOf, changes, newId, now }: InboxOptions): Inbox {
+export function createInbox({ store, agents, backendOf, supervisor, now, log }: InboxOptions): Inbox {
+  const { changes } = supervisor
   const oneAtATime = createLock()
-  const sessionOf = (id: string): Session | undefined => store.get(id)?.session
+  const waits = createWaits(store, changes)
+  /** What was typed last, which a composer shows again after an interrupt: no person's draft. */
+  const typed = new Map<string, string>()
 
-  async function send(record: SessionRecord, strokes: (agent: Agent) => readonly Keystroke[]): Promise<void> {
-    const { id, name } = record.session
-    const agent = agents[record.session.agent]
-    const handle = store.get(id)?.handle
-    if (!handle || !agent)
-      throw new InstarError(
-        'backend_unavailable',
-        `Cannot send to session "${name}": its agent "${record.session.agent}" is not configured`,
-      )
-    await backendOf(record, 'send to').send(handle, strokes(agent))
+  async function send(record: SessionRecord, keystrokes: readonly Keystroke[]): Promise<void> {
+    const handle = store.get(record.session.id)?.handle
+    if (!handle) throw new InstarError('session_starting', `Cannot send to session "${record.session.name}": it is still starting`)
+    await backendOf(record, 'send to').send(handle, keystrokes)
   }
 
-  async function type(record: SessionRecord, input: Input): Promise<Receipt> {
+  function agentOf({ session: { name, agent } }: SessionRecord): Agent {
+    const found = agents[agent]
+    if (found) return found
+    throw new InstarError('backend_unavailable', `Cannot send to session "${name}": its agent "${agent}" is not configured`)
+  }
+
+  // ---- texts ---------------------------------------------------------------------------------------------------------
+
+  /** What the composer holds now; null when it cannot be told. */
+  async function draftOf(record: SessionRecord): Promise<string | null> {
+    const { draft } = agentOf(record)
+    const handle = store.get(record.session.id)?.handle
+    if (!draft || !handle) return null
+    return draft((await backendOf(record, 'read').capture(handle, screenLines, { styles: true })).text)
+  }
+
+  /** Never sends along what a person has left in the composer. */
+  async function clear(record: SessionRecord): Promise<void> {
+    const { id, name, prompt } = record.session
+    const draft = await draftOf(record)
+    if (draft === null || draft.trim() === '') return
+    const { erase } = agentOf(record)
+    const own = [typed.get(id) ?? prompt, prompt].map(squeeze)
+    if (erase && store.get(id)?.session.status === 'idle' && own.includes(squeeze(draft))) return send(record, erase)
+    throw new InstarError('composer_in_use', `Cannot send to session "${name}": a person has left a text in its composer`, { draft })
+  }
+
+  async function enter(record: SessionRecord, text: string, submits: boolean): Promise<Stage> {
+    const agent = agentOf(record)
     const { id } = record.session
-    const isText = 'text' in input
-    refuse(await ready(record), isText)
-    const submits = isText && input.submit !== false
-    const took = submits ? agents[record.session.agent]?.took : undefined
-    const isOver = ({ record: { session }, signals }: Change) =>
-      session.id === id && ((took && signals.some(took)) || isEnded(session.status))
-    const taken = took && first(changes, isOver, takenTimeoutMs)
-    await send(record, (agent) => {
-      if (!isText) return input.keys.map((key) => ({ type: 'key', key }))
-      const strokes = agent.type(input.text)
-      return submits ? strokes : strokes.filter((stroke) => stroke.type !== 'key')
+    const { took } = agent
+    const held = store.get(id)?.pending ?? 0
+    await clear(record)
+    if (!submits) {
+      await send(
+        record,
+        agent.type(text).filter(({ type }) => type !== 'key'),
+      )
+      return 'typed'
+    }
+    typed.set(id, text)
+    let keystrokes = agent.type(text)
+    for (let tries = 0; tries < enterTries; tries++) {
+      const isTaken = ({ record: { pending }, signals }: Change) => pending > held || (took !== undefined && signals.some(took))
+      const isOver = (change: Change) => change.record.session.id === id && (isTaken(change) || isEnded(change.record.session.status))
+      const taken = took && first(changes, isOver, takenTimeoutMs)
+      await send(record, keystrokes)
+      const change = await taken
+      if (!took || (change && !isTaken(change))) return 'typed'
+      if (change) return 'submitted'
+      // An Enter can be taken for a part of the paste. It is pressed again only where the text can be seen to wait for it.
+      if (store.get(id)?.session.status === 'waiting' || !(await draftOf(record))) return 'typed'
+      keystrokes = keystrokes.slice(keystrokes.findLastIndex(({ type }) => type === 'key'))
+    }
+    return 'typed'
+  }
+
+  const deliveries = createDeliveries({
+    store,
+    supervisor,
+    now,
+    log,
+    oneAtATime,
+    type: enter,
+  })
+
+  /** `begin` is called when nothing but this input stands between the session and what comes next. */
+  function type(record: SessionRecord, input: Input, id: string, begin = () => {}): Promise<Receipt> {
+    return oneAtATime(record.session.id, async () => {
+      const session = await waits.begun(record.session.id)
+      begin()
+      if ('keys' in input) {
+        refuseEnded(session)
+        await send(
+          record,
+          input.keys.map((key) => ({ type: 'key', key })),
+        )
+        return { id, stage: 'typed', at: now().toISOString() }
+      }
+      if (input.mode === 'queue') return deliveries.queue(record, id, input.text, agentOf(record))
+      refuse(session)
+      return deliveries.deliver(record, id, input.text, input.submit !== false)
     })
-    const change = await taken
-    return { id: newId(), stage: took && change?.signals.some(took) ? 'submitted' : 'typed', at: now().toISOString() }
   }
 
-  /** The session once it is not `starting` any more, or as it is after a while. */
-  async function ready({ session: { id, status } }: SessionRecord): Promise<Session> {
-    if (status === 'starting')
-      await first(changes, ({ record }) => record.session.id === id && record.session.status !== 'starting', readyTimeoutMs)
-    return present(id)
+  async function typeAndWait(record: SessionRecord, input: Input, id: string, awaited: Wait): Promise<Waited & { receipt: Receipt }> {
+    const session = record.session.id
+    const aborter = new AbortController()
+    const signal = awaited.signal ? AbortSignal.any([awaited.signal, aborter.signal]) : aborter.signal
+    const waiting: { changed?: Promise<Waited>; dequeued?: Promise<unknown> } = {}
+    try {
+      const receipt = await type(record, input, id, () => {
+        // Nothing tells when a composer that says nothing has taken it: then the next change counts, from before the typing.
+        waiting.changed = waits.until(session, { ...awaited, signal }, false)
+        waiting.dequeued = first(changes, (change) => isTyped(change, session, id), awaited.timeoutMs, signal)
+      })
+      if (receipt.stage === 'typed') return { receipt, ...(await waiting.changed!) }
+      if (receipt.stage === 'queued') await waiting.dequeued
+      return { receipt, ...(await waits.until(session, awaited)) }
+    } finally {
+      aborter.abort()
+    }
   }
 
-  function present(id: string): Session {
-    const session = sessionOf(id)
-    if (session) return session
-    throw new InstarError('session_not_found', `Cannot go on with session "${id}": it was deleted meanwhile`)
+  // ---- answers -------------------------------------------------------------------------------------------------------
+
+  async function answer(record: SessionRecord, id: string, reply: Reply): Promise<Session> {
+    const { name } = record.session
+    const prompt = openPrompt(store.get(record.session.id), id, name)
+    const agent = agentOf(record)
+    if (!agent.answer || prompt.options.length === 0)
+      throw new InstarError('invalid_request', `Cannot answer prompt "${id}" of session "${name}": it can only be answered at its terminal`)
+    check(prompt, reply, name)
+    const answer = agent.answer(prompt, reply)
+    if (answer.type === 'mailbox') {
+      const taken = await backendOf(record, 'answer').answer?.(store.get(record.session.id)!.handle!, prompt.mailbox ?? '', answer.text)
+      if (!taken) throw closed(id, name)
+      settle(record, prompt, 'its hook took the answer')
+    } else {
+      const isOver = ({ record: { session, prompts } }: Change) =>
+        session.id === record.session.id && !prompts.some((each) => each.id === id)
+      const over = first(changes, isOver, answeredTimeoutMs)
+      await send(record, answer.keystrokes)
+      if (!(await over)) throw new InstarError('backend_failed', `Cannot answer prompt "${id}" of session "${name}": it stays open`)
+    }
+    return store.get(record.session.id)!.session
   }
 
-  async function wait(id: string, { for: statuses, timeoutMs, signal }: Wait, isNow = true): Promise<Waited> {
-    const isReached = ({ status }: Session) => isEnded(status) || statuses.includes(status)
-    const before = present(id)
-    if (isNow && isReached(before)) return { session: before, timedOut: false }
-    const change = await first(changes, ({ record: { session } }) => session.id === id && isReached(session), timeoutMs, signal)
-    return change ? { session: change.record.session, timedOut: false } : { session: sessionOf(id) ?? before, timedOut: true }
+  function settle({ session }: SessionRecord, prompt: OpenPrompt, rule: string): void {
+    supervisor.happened(session.id, {
+      type: 'settled',
+      prompt: prompt.id,
+      evidence: { source: 'hook', rule, at: now().toISOString() },
+    })
   }
 
   return {
-    type: (record, input) => oneAtATime(record.session.id, () => type(record, input)),
-    async typeAndWait(record, input, awaited) {
-      const { id } = record.session
-      let typed: Promise<Waited> | null = null
-      const receipt = await oneAtATime(id, async () => {
-        await ready(record)
-        const aborter = new AbortController()
-        const signal = awaited.signal ? AbortSignal.any([awaited.signal, aborter.signal]) : aborter.signal
-        // Nothing tells when a composer that says nothing has taken it: then the next change counts, from before the typing.
-        typed = wait(id, { ...awaited, signal }, false)
-        const receipt = await type(record, input).catch((error: unknown) => {
-          aborter.abort()
-          throw error
-        })
-        if (receipt.stage !== 'typed') {
-          aborter.abort()
-          typed = wait(id, awaited)
-        }
-        return receipt
-      })
-      return { receipt, ...(await typed!) }
-    },
+    ...waits,
+    type,
+    typeAndWait,
+    answer: (record, prompt, reply) => oneAtATime(record.session.id, () => answer(record, prompt, reply)),
     interrupt: (record) =>
       oneAtATime(record.session.id, async () => {
-        const { id, name } = record.session
-        const session = await ready(record)
+        const { name } = record.session
+        const session = await waits.begun(record.session.id)
         if (isEnded(session.status)) throw new InstarError('session_ended', `Cannot interrupt session "${name}": it is ${session.status}`)
         const keys = agents[session.agent]?.interrupt
         if (!keys)
           throw new InstarError('invalid_request', `Cannot interrupt session "${name}": its agent "${session.agent}" has no way to`)
-        if (session.status !== 'idle') await send(record, () => keys)
-        return sessionOf(id) ?? session
+        if (session.status !== 'idle') await send(record, keys)
+        return store.get(session.id)?.session ?? session
       }),
-    wait,
+    close: deliveries.close,
   }
 }
 
-function refuse({ name, status, waiting }: Session, isText: boolean): void {
-  if (isEnded(status)) throw new InstarError('session_ended', `Cannot send to session "${name}": it is ${status}`)
-  // Keys are for a person who sees the screen.
-  if (!isText) return
+const squeeze = (text: string): string => text.replace(/\s+/g, '')
+
+/** What was queued is typed now, or never will be. */
+const isTyped = ({ record: { session, deliveries } }: Change, id: string, delivery: string): boolean =>
+  session.id === id && !deliveries.some((each) => each.id === delivery && (each.stage === 'queued' || each.stage === 'typing'))
+
+const closed = (id: string, name: string): InstarError =>
+  new InstarError('prompt_closed', `Cannot answer prompt "${id}" of session "${name}": it is not open any more`)
+
+function openPrompt(record: SessionRecord | undefined, id: string, name: string): OpenPrompt {
+  const prompt = record?.prompts.find((each) => each.id === id)
+  if (prompt) return prompt
+  throw closed(id, name)
+}
+
+function check({ id, options }: OpenPrompt, { choice }: Reply, name: string): void {
+  const known = options.map((option) => option.id)
+  const unknown = [choice].flat().find((each) => !known.includes(each))
+  if (unknown === undefined) return
+  throw new InstarError('invalid_request', `Cannot answer prompt "${id}" of session "${name}": choice must be one of ${known.join(', ')}`, {
+    field: 'choice',
+    options,
+  })
+}
+
+/** A text typed into a dialog would answer it. */
+function refuse(session: Session): void {
+  refuseEnded(session)
+  const { name, status, waiting, lastError } = session
   if (status === 'starting') throw new InstarError('session_starting', `Cannot send to session "${name}": it is still starting`)
-  if (status === 'waiting')
+  // After a failed turn the composer is there, whatever the person is needed for.
+  if (status === 'waiting' && lastError === null)
     throw new InstarError(
       'session_waiting',
       `Cannot send to session "${name}": it waits for a person, who would be answered by this text`,

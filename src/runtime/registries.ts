@@ -1,4 +1,6 @@
-import type { Agent, Backend, Event, Session, SessionRecord } from './types.ts'
+import type { Agent } from './agent.ts'
+import type { Backend } from './backend.ts'
+import type { Event, SessionRecord } from './types.ts'
 
 /** Reads what agents keep of their own state: one watch for a directory, however many sessions it tells of. */
 export interface Registries {
@@ -14,19 +16,33 @@ export interface RegistriesOptions {
   readonly happened: (id: string, event: Event) => void
 }
 
+/** A hook tells more of what is asked than a registry does, and a little later. */
+const askedAfterMs = 300
+
 export function createRegistries({ backends, agents, live, happened }: RegistriesOptions): Registries {
   const watches = new Map<string, Promise<() => void>>()
+  const timers = new Set<ReturnType<typeof setTimeout>>()
 
   function tell(backend: string, directory: string, text: string): void {
     const entry = parse(text)
-    for (const { session, registry } of live()) {
+    for (const record of live()) {
+      const { session, registry } = record
       if (session.backend !== backend || registry !== directory) continue
-      const event = read(entry, session)
-      if (event) happened(session.id, event)
+      const event = agents[session.agent]?.registry?.read(entry, record)
+      if (event?.type === 'asked') askedLater(session.id, entry)
+      else if (event) happened(session.id, event)
     }
   }
 
-  const read = (entry: unknown, session: Session): Event | null => agents[session.agent]?.registry?.read(entry, session) ?? null
+  function askedLater(id: string, entry: unknown): void {
+    const timer = setTimeout(() => {
+      timers.delete(timer)
+      const record = live().find(({ session }) => session.id === id)
+      const event = record && agents[record.session.agent]?.registry?.read(entry, record)
+      if (event) happened(id, event)
+    }, askedAfterMs)
+    timers.add(timer)
+  }
 
   return {
     attend({ session, registry }) {
@@ -39,6 +55,7 @@ export function createRegistries({ backends, agents, live, happened }: Registrie
       watching.catch(() => watches.delete(key))
     },
     close() {
+      for (const timer of timers) clearTimeout(timer)
       for (const watching of watches.values()) void watching.then((stop) => stop()).catch(() => {})
       watches.clear()
     },

@@ -1,17 +1,27 @@
-import { inheritedEnvironment, type Limits } from './config.ts'
+import type { Agent, Message, Reply } from './agent.ts'
+import type { Config, Limits } from './config.ts'
+import type { Receipt } from './deliveries.ts'
 import { InstarError } from './error.ts'
-import { createInbox, type Input, type Receipt, type Wait, type Waited } from './inbox.ts'
+import { createInbox, type Input } from './inbox.ts'
+import { acceptedSession, choose, conversationOf, firstRecord, launchOf, resumedRequest } from './launch.ts'
+import { createUsageLimits } from './limits.ts'
 import { createLock } from './lock.ts'
 import { isEnded } from './session.ts'
+import type { Once } from './once.ts'
 import type { Store } from './store.ts'
 import { supervise } from './supervise.ts'
-import type { Agent, Backend, Health, Launch, Screen, Session, SessionRecord, SpawnRequest, Status, Terminal } from './types.ts'
+import type { Backend, Health, Screen, Terminal } from './backend.ts'
+import type { OpenPrompt, Prompt, ResumeRequest, Session, SessionRecord, SpawnRequest, Status, Step } from './types.ts'
+import type { Wait, Waited } from './wait.ts'
 
 export interface RuntimeOptions {
   readonly backends: Readonly<Record<string, Backend>>
   readonly agents: Readonly<Record<string, Agent>>
   readonly store: Store
+  readonly once: Once
   readonly limits: Limits
+  /** See `Config.onLimit`. Default `wait`. */
+  readonly onLimit?: Config['onLimit']
   /** Where sessions run when the request does not say. */
   readonly cwd: string
   /** The server's own environment, of which sessions see what is allowed. */
@@ -31,13 +41,28 @@ export interface ListedTerminal extends Terminal {
 
 /** The verbs. `ref` is a session's name, meaning its newest run, or its id. Errors are `InstarError`s. */
 export interface Runtime {
-  spawn(request: SpawnRequest): Promise<Session>
+  /** What makes a verb happen at most once. */
+  readonly once: Once
+  /** `id` is the session's; a new one when it is left out. */
+  spawn(request: SpawnRequest, id?: string): Promise<Session>
+  /** A new run that goes on with the conversation of an ended one; what `request` does not say is as it was there, but for the environment. */
+  resume(ref: string, request: ResumeRequest): Promise<Session>
   /** Newest first; all, or those in one of the statuses. */
   list(only?: readonly Status[]): Session[]
   get(ref: string): Session
   output(ref: string, lines: number): Promise<Screen & { session: Session }>
-  input(ref: string, input: Input): Promise<Receipt>
-  inputAndWait(ref: string, input: Input, wait: Wait): Promise<Waited & { receipt: Receipt }>
+  /** `id` is the receipt's; a new one when it is left out. */
+  input(ref: string, input: Input, id?: string): Promise<Receipt>
+  inputAndWait(ref: string, input: Input, wait: Wait, id?: string): Promise<Waited & { receipt: Receipt }>
+  /** What was sent last and how far each got, oldest first. */
+  inputs(ref: string): Receipt[]
+  /** What it asks, oldest first. */
+  prompts(ref: string): Prompt[]
+  answer(ref: string, prompt: string, reply: Reply): Promise<Session>
+  /** The conversation so far; empty when nothing has been said, or the agent keeps no record that can be read. */
+  messages(ref: string): Promise<Message[]>
+  /** The status, and the observations that led to it, oldest first. */
+  explain(ref: string): { session: Session; trail: readonly Step[] }
   interrupt(ref: string): Promise<Session>
   wait(ref: string, wait: Wait): Promise<Waited>
   end(ref: string, options?: { purge?: boolean }): Promise<Session>
@@ -47,14 +72,16 @@ export interface Runtime {
   close(): Promise<void>
 }
 
-const defaultSize = { cols: 160, rows: 48 }
+/** How long an agent may take to leave the dialog in which it asks about a limit. */
+const goOnTimeoutMs = 5000
 
 /** Takes over the sessions of an earlier server, and goes on. */
 export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { backends, agents, store, limits, newId } = options
   const now = options.now ?? (() => new Date())
   const byName = createLock()
-  const supervisor = await supervise({ backends, agents, store, limits, now, log: options.log ?? (() => {}) })
+  const log = options.log ?? (() => {})
+  const supervisor = await supervise({ backends, agents, store, limits, now, log })
 
   // ---- the verbs -----------------------------------------------------------------------------------------------------
 
@@ -73,9 +100,24 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     )
   }
 
-  const inbox = createInbox({ store, agents, backendOf, changes: supervisor.changes, newId, now })
+  const inbox = createInbox({ store, agents, backendOf, supervisor, now, log })
+  const usageLimits = createUsageLimits({
+    store,
+    supervisor,
+    resumes: options.onLimit === 'resume',
+    now,
+    log,
+    async goOn(record) {
+      // Some agents ask in a dialog what to do about a limit.
+      if (record.session.lastError === null) {
+        await inbox.interrupt(record)
+        await inbox.until(record.session.id, { for: ['idle'], timeoutMs: goOnTimeoutMs })
+      }
+      return inbox.type(record, { text: 'continue' }, newId())
+    },
+  })
 
-  async function spawn(request: SpawnRequest): Promise<Session> {
+  async function spawn(request: SpawnRequest, id: string): Promise<Session> {
     const { name } = request
     const [agentName, agent] = choose('agent', agents, request.agent)
     const [backendName, backend] = choose('backend', backends, request.backend)
@@ -85,6 +127,8 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
         id: known.session.id,
       })
     }
+    const resume = request.resume === undefined ? null : conversationOf(find(request.resume, 'resume'), store.all())
+    usageLimits.refuse(agentName, name)
     const liveCount = store.liveCount()
     if (liveCount >= limits.maxSessions) {
       throw new InstarError(
@@ -96,53 +140,21 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
         },
       )
     }
-    const id = newId()
-    const createdAt = now().toISOString()
-    const cwd = request.cwd ?? options.cwd
-    const model = request.model ?? agent.model ?? null
-    const session: Session = {
+    const chosen = {
       id,
-      name,
-      status: 'starting',
       agent: agentName,
-      model,
       backend: backendName,
-      prompt: request.prompt,
-      cwd,
-      jobSlug: request.jobSlug ?? null,
-      parent: request.parent ?? null,
-      labels: request.labels ?? {},
-      createdAt,
-      startedAt: null,
-      endedAt: null,
-      exitCode: null,
-      signal: null,
-      reason: null,
-      waiting: null,
-      lastError: null,
-      evidence: { source: 'backend', rule: 'it was accepted', at: createdAt },
-      usage: null,
-      attach: null,
+      model: request.model ?? agent.model ?? null,
+      cwd: request.cwd ?? options.cwd,
+      createdAt: now().toISOString(),
     }
-    const launch: Launch = {
-      id,
-      name,
-      prompt: request.prompt,
-      model,
-      cwd,
-      env: {
-        ...inheritedEnvironment(options.environment, agent.inherits, options.allowedEnvironment),
-        INSTAR_SESSION: name,
-        ...request.env,
-      },
-      args: request.args ?? [],
-      size: request.size ?? defaultSize,
-    }
+    const session = acceptedSession(request, chosen)
+    const { environment, allowedEnvironment = [] } = options
+    const launch = launchOf(request, chosen, agent, { environment, allowedEnvironment, resume })
     const command = agent.plan(launch, backend.directory(id))
     try {
       // Stored before the program starts: whatever happens then, a restart knows of it.
-      const registry = agent.registry?.directory(command.env) ?? null
-      const stored = store.put({ session, handle: null, cursor: 0, registry, stopping: null })
+      const stored = store.put(firstRecord(session, launch, agent.registry?.directory(command.env) ?? null))
       const handle = await backend.start(id, name, command, stored)
       const record = store.get(id)!
       supervisor.save({
@@ -179,7 +191,15 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 
   return {
-    spawn: (request) => byName(request.name, () => spawn(request)),
+    once: options.once,
+    async spawn(request, id = newId()) {
+      const asked = request.resume === undefined ? request : resumedRequest(find(request.resume, 'resume'), request)
+      return byName(asked.name, () => spawn(asked, id))
+    },
+    async resume(ref, given) {
+      const request = resumedRequest(find(ref, 'resume'), given)
+      return byName(request.name, () => spawn(request, newId()))
+    },
     list(only) {
       const sessions = store.all().map(({ session }) => session)
       return only ? sessions.filter(({ status }) => only.includes(status)) : sessions
@@ -190,10 +210,18 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       const screen = record.handle ? await backendOf(record, 'read').capture(record.handle, lines) : { text: '', truncated: false }
       return { session: record.session, ...screen }
     },
-    input: async (ref, input) => inbox.type(find(ref, 'send to'), input),
-    inputAndWait: async (ref, input, wait) => inbox.typeAndWait(find(ref, 'send to'), input, wait),
+    input: async (ref, input, id = newId()) => inbox.type(find(ref, 'send to'), input, id),
+    inputAndWait: async (ref, input, wait, id = newId()) => inbox.typeAndWait(find(ref, 'send to'), input, id, wait),
+    inputs: (ref) => find(ref, 'read').deliveries.map(({ id, stage, at }) => ({ id, stage, at })),
+    prompts: (ref) => find(ref, 'read').prompts.map(shown),
+    answer: async (ref, prompt, reply) => inbox.answer(find(ref, 'answer'), prompt, reply),
+    messages: async (ref) => supervisor.transcripts.messages(find(ref, 'read')),
+    explain(ref) {
+      const { session, trail } = find(ref, 'explain')
+      return { session, trail }
+    },
     interrupt: async (ref) => inbox.interrupt(find(ref, 'interrupt')),
-    wait: async (ref, wait) => inbox.wait(find(ref, 'wait for').session.id, wait),
+    wait: async (ref, wait) => inbox.until(find(ref, 'wait for').session.id, wait),
     async end(ref, { purge = false } = {}) {
       const { name } = find(ref, 'end').session
       return byName(name, () => end(find(ref, 'end'), purge))
@@ -214,6 +242,8 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       return Object.fromEntries(await Promise.all(Object.entries(backends).map(async ([name, backend]) => [name, await backend.check()])))
     },
     async close() {
+      usageLimits.close()
+      inbox.close()
       supervisor.close()
       await Promise.all(Object.values(backends).map((backend) => backend.close()))
       await store.flush()
@@ -221,14 +251,5 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
-/** The plugin of a name, or the first. */
-function choose<T>(kind: 'agent' | 'backend', plugins: Readonly<Record<string, T>>, name: string | undefined): [string, T] {
-  const wanted = name ?? Object.keys(plugins)[0] ?? ''
-  const plugin = Object.hasOwn(plugins, wanted) ? plugins[wanted] : undefined
-  if (plugin) return [wanted, plugin]
-  throw new InstarError(
-    'invalid_request',
-    `Cannot spawn a session: there is no ${kind} "${wanted}"; there is ${Object.keys(plugins).join(', ')}`,
-    { field: kind },
-  )
-}
+/** A prompt without what is the agent's own. */
+const shown = ({ mailbox: _mailbox, details: _details, ...prompt }: OpenPrompt): Prompt => prompt

@@ -1,4 +1,4 @@
-import type { EndStatus, Event, Exit, Session, Status } from './types.ts'
+import type { EndStatus, Event, Exit, OpenPrompt, Session, SessionRecord, Status, Step, Waiting } from './types.ts'
 
 type Next = Partial<Record<Event['type'], Status>>
 
@@ -17,7 +17,7 @@ export const next: Readonly<Record<Status, Next>> = {
   starting: { ...live, launched: 'starting' },
   running: live,
   idle: live,
-  waiting: live,
+  waiting: { ...live, settled: 'running' },
   completed: {},
   error: {},
   killed: {},
@@ -35,13 +35,21 @@ export function reduce(session: Session, event: Event): Session {
     case 'launched':
       return { ...session, ...began, evidence }
     case 'working':
+    case 'settled':
       return { ...session, ...began, status, evidence, waiting: null, lastError: null }
     case 'rested':
       return { ...session, ...began, status, evidence, waiting: null }
     case 'turn_failed':
-      return { ...session, ...began, status, evidence, waiting: null, lastError: event.error }
+      return {
+        ...session,
+        ...began,
+        status: event.waiting ? 'waiting' : status,
+        evidence,
+        waiting: event.waiting ?? null,
+        lastError: event.error,
+      }
     case 'asked':
-      return { ...session, ...began, status, evidence, waiting: event.waiting }
+      return { ...session, ...began, status, evidence, waiting: event.waiting, lastError: null }
     case 'completed':
     case 'failed':
     case 'killed': {
@@ -54,6 +62,43 @@ export function reduce(session: Session, event: Event): Session {
 
 /** The times of files are coarser than the clock, by some milliseconds: nothing ends before it began. */
 const later = (a: string, b: string): string => (a > b ? a : b)
+
+/** What is observed, before it is known what it means. */
+export type Observation = Pick<Step, 'at' | 'source' | 'rule'>
+
+const trailLength = 20
+
+/** The record after an event, with what it observed; null is an observation without a meaning. Pure. */
+export function advance(record: SessionRecord, event: Event | null, observed: Observation = event!.evidence): SessionRecord {
+  const prompts = event ? promptsAfter(record, event) : record.prompts
+  const left = event?.type === 'settled' ? prompts[0] : undefined
+  // While it asks something else as well, it goes on waiting.
+  const told: Event | null = left ? { type: 'asked', waiting: waitingFor(left), evidence: event!.evidence } : event
+  const isUnknown = event?.type === 'settled' && prompts === record.prompts
+  const session = told && !isUnknown ? reduce(record.session, told) : record.session
+  const step = { at: observed.at, source: observed.source, rule: observed.rule, event: event?.type ?? null, status: session.status }
+  return { ...record, session, prompts: isEnded(session.status) ? [] : prompts, trail: [...record.trail, step].slice(-trailLength) }
+}
+
+function promptsAfter({ session, prompts }: SessionRecord, event: Event): readonly OpenPrompt[] {
+  if (!next[session.status][event.type] || event.type === 'launched') return prompts
+  switch (event.type) {
+    case 'settled':
+      return prompts.some(({ id }) => id === event.prompt) ? prompts.filter(({ id }) => id !== event.prompt) : prompts
+    case 'asked': {
+      const { prompt } = event
+      return prompt ? [...prompts.filter(({ id }) => id !== prompt.id), prompt] : prompts
+    }
+    default:
+      return prompts.length === 0 ? prompts : []
+  }
+}
+
+export const waitingFor = ({ kind, message, options }: OpenPrompt): Waiting => ({
+  kind,
+  message,
+  ...(options.length > 0 ? { options: options.map(({ label }) => label) } : {}),
+})
 
 /** What an exit means. `stopping` is why it was asked for, or null when nobody asked. */
 export function ending(exit: Exit, stopping: string | null): Event {

@@ -112,6 +112,32 @@ const waiting = v.object({
   until: v.exactOptional(text),
 })
 
+const options = v.array(v.object({ id: text, label: text }))
+const prompt = v.object({
+  id: text,
+  kind: v.picklist(['permission', 'question', 'login', 'trust']),
+  message: text,
+  tool: v.exactOptional(text),
+  input: v.exactOptional(v.unknown()),
+  options,
+  openedAt: text,
+  mailbox: maybeText,
+  details: v.exactOptional(v.unknown()),
+})
+const step = v.object({
+  at: text,
+  source: evidence.entries.source,
+  rule: text,
+  event: v.nullable(v.picklist(['launched', 'working', 'rested', 'turn_failed', 'asked', 'settled', 'completed', 'failed', 'killed'])),
+  status: v.picklist(statuses),
+})
+const delivery = v.object({
+  id: text,
+  stage: v.picklist(['queued', 'typing', 'typed', 'submitted', 'started', 'dropped', 'unknown']),
+  at: text,
+  text: maybeText,
+})
+
 /** A record as it may be read back; what another version wrote and this one does not know is dropped. */
 const recordSchema: v.GenericSchema<unknown, SessionRecord> = v.object({
   session: v.object({
@@ -142,6 +168,15 @@ const recordSchema: v.GenericSchema<unknown, SessionRecord> = v.object({
   cursor: v.pipe(v.number(), v.integer(), v.minValue(0)),
   registry: v.optional(maybeText, null),
   stopping: maybeText,
+  prompts: v.optional(v.array(prompt), []),
+  conversation: v.optional(v.nullable(v.object({ id: text, transcripts: v.array(text) })), null),
+  pending: v.optional(v.number(), 0),
+  trail: v.optional(v.array(step), []),
+  deliveries: v.optional(v.array(delivery), []),
+  launch: v.optional(v.object({ args: v.array(text), size: v.object({ cols: v.number(), rows: v.number() }) }), {
+    args: [],
+    size: { cols: 160, rows: 48 },
+  }),
 })
 
 /** Null when the record is damaged. A storage that cannot be read is a failure, not damage. */

@@ -1,9 +1,12 @@
+import type { Agent } from './agent.ts'
 import { createBus, type Bus } from './bus.ts'
 import type { Limits } from './config.ts'
 import { createRegistries } from './registries.ts'
-import { ending, isEnded, reduce } from './session.ts'
+import { advance, ending, isEnded, type Observation } from './session.ts'
 import type { Store } from './store.ts'
-import type { Agent, Backend, Report, SessionRecord, Signal } from './types.ts'
+import { createTranscripts, type Transcripts } from './transcripts.ts'
+import type { Backend } from './backend.ts'
+import type { Conversation, Event, Report, SessionRecord, Sight, Signal } from './types.ts'
 
 /** A session as it has become, and the signals that came with it. */
 export interface Change {
@@ -14,7 +17,12 @@ export interface Change {
 /** Makes sessions of what backends report, and takes over those of an earlier server. */
 export interface Supervisor {
   readonly changes: Bus<Change>
-  /** Shows a record to everybody, and stores it in the background. */
+  readonly transcripts: Transcripts
+  /** What happened to a session otherwise than by a report. */
+  happened(id: string, event: Event): void
+  /** Shows a record to everybody at once; resolves when it is safe. */
+  put(record: SessionRecord): Promise<void>
+  /** The same, in the background. */
   save(record: SessionRecord): void
   /** Ends a session that has no program. */
   fail(record: SessionRecord, reason: string): void
@@ -42,41 +50,83 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
   const problem = (message: string, id: string) => (error: unknown) => log(message, { id, error: String(error) })
 
   async function apply({ id, cursor, sights }: Report): Promise<void> {
-    const record = store.get(id)
-    if (!record) return
-    const agent = agents[record.session.agent]
-    let session = record.session
-    for (const sight of sights) {
-      if (sight.type === 'exited') {
-        session = reduce(session, ending(sight.exit, record.stopping))
-        continue
-      }
-      if (sight.type === 'launched') {
-        session = reduce(session, { type: 'launched', evidence: { source: 'process', rule: 'its launcher runs', at: sight.at } })
-      }
-      const event = agent?.read(sight, session)
-      if (event) session = reduce(session, event)
-    }
+    // What it wrote last of the conversation is read before its end is told.
+    if (sights.some(({ type }) => type === 'exited')) await transcripts.finish(id)
+    const before = store.get(id)
+    if (!before) return
+    const record = sights.reduce(see, before)
     const signals = sights.flatMap((sight) => (sight.type === 'signal' ? [sight.signal] : []))
-    if (signals.length > 0) registries.attend(record)
-    await put({ ...record, session, cursor }, signals)
+    const stored = put({ ...record, cursor }, signals)
+    if (signals.length > 0) attend(record)
+    await stored
   }
 
+  /** The record after a sight. */
+  function see(record: SessionRecord, sight: Sight): SessionRecord {
+    const agent = agents[record.session.agent]
+    switch (sight.type) {
+      case 'exited':
+        return advance(record, ending(sight.exit, record.stopping))
+      case 'launched': {
+        const launched = advance(record, {
+          type: 'launched',
+          evidence: { source: 'process', rule: 'its launcher runs', at: sight.at },
+        })
+        const event = agent?.read(sight, launched)
+        return event ? advance(launched, event) : launched
+      }
+      case 'signal': {
+        const known = { ...record, conversation: talk(record, agent?.conversation?.(sight.signal) ?? null) }
+        const { event, at } = sight.signal
+        return advance(known, agent?.read(sight, known) ?? null, { source: 'hook', rule: event, at } satisfies Observation)
+      }
+      case 'title': {
+        const event = agent?.read(sight, record)
+        return event ? advance(record, event) : record
+      }
+    }
+  }
+
+  function happened(id: string, event: Event): void {
+    const record = store.get(id)
+    if (!record || isEnded(record.session.status)) return
+    save(advance(record, event))
+  }
+
+  const transcripts = createTranscripts({
+    backends,
+    agents,
+    get: (id) => store.get(id),
+    happened,
+    learned(id, { usage, pending }) {
+      const record = store.get(id)
+      if (record) save({ ...record, pending, session: { ...record.session, usage } })
+    },
+  })
   const registries = createRegistries({
     backends,
     agents,
     live: () => store.all().filter(({ session }) => !isEnded(session.status)),
-    happened(id, event) {
-      const record = store.get(id)
-      const session = record && reduce(record.session, event)
-      if (session && session !== record.session) save({ ...record, session })
-    },
+    happened,
   })
 
+  function attend(record: SessionRecord): void {
+    if (isEnded(record.session.status)) return
+    registries.attend(record)
+    transcripts.attend(record)
+  }
+
   function put(record: SessionRecord, signals: readonly Signal[] = []): Promise<void> {
+    const open = new Set(record.prompts.map(({ id }) => id))
+    for (const prompt of store.get(record.session.id)?.prompts ?? []) if (!open.has(prompt.id)) release(record, prompt.mailbox)
     const stored = store.put(record)
     changes.emit({ record, signals })
     return stored
+  }
+
+  /** A hook that still waits for an answer nobody needs any more: a person has answered at the terminal. */
+  function release({ session, handle }: SessionRecord, mailbox: string | null): void {
+    if (handle && mailbox !== null) backends[session.backend]?.answer?.(handle, mailbox, '').catch(problem('a hook waits on', session.id))
   }
 
   function save(record: SessionRecord): void {
@@ -85,7 +135,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
 
   function fail(record: SessionRecord, reason: string): void {
     const exit = { code: null, signal: null, reason, at: now().toISOString() }
-    save({ ...record, session: reduce(record.session, ending(exit, record.stopping)) })
+    save(advance(record, ending(exit, record.stopping)))
   }
 
   function after(ms: number, task: () => void): void {
@@ -113,7 +163,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     const { text } = await backend.capture(handle, dialogLines)
     const record = store.get(id)
     if (record?.session.status !== 'starting') return
-    save({ ...record, session: reduce(record.session, startup.read(text, now().toISOString())) })
+    save(advance(record, startup.read(text, now().toISOString())))
   }
 
   // ---- taking over after a restart -----------------------------------------------------------------------------------
@@ -122,12 +172,12 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
   async function recover(name: string, backend: Backend, ids: readonly string[]): Promise<void> {
     const live = ids.flatMap((id) => store.get(id) ?? []).filter(({ session }) => !isEnded(session.status))
     try {
-      for (const { session, handle, cursor, stopping, registry } of live) {
+      for (const { session, handle, cursor, stopping } of live) {
         if (!handle) continue
         await backend.follow({ id: session.id, handle }, cursor)
         if (stopping !== null) backend.stop(handle, limits.graceMs).catch(problem('a session does not end', session.id))
         expect(session.id)
-        registries.attend({ session, handle, cursor, stopping, registry })
+        attend(store.get(session.id)!)
       }
       const sightings = new Map((await backend.list()).map((sighting) => [sighting.id, sighting]))
       for (const { id, handle } of sightings.values()) {
@@ -162,12 +212,25 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
 
   return {
     changes,
+    transcripts,
+    happened,
+    put,
     save,
     fail,
     expect,
     close() {
       for (const timer of timers) clearTimeout(timer)
       registries.close()
+      transcripts.close()
     },
   }
+}
+
+/** The conversation of a session after what a signal told of it. */
+function talk({ conversation }: SessionRecord, told: { id: string; transcript: string | null } | null): Conversation | null {
+  if (!told) return conversation
+  const { transcript } = told
+  const known = conversation?.transcripts ?? []
+  if (conversation?.id === told.id && (transcript === null || known.includes(transcript))) return conversation
+  return { id: told.id, transcripts: transcript === null || known.includes(transcript) ? known : [...known, transcript] }
 }

@@ -1,8 +1,9 @@
 /**
- * The values that pass between the boxes, and the contracts of the boxes. Read this first.
+ * The values that pass between the boxes. Read this first; then the contracts of the boxes: agent.ts and
+ * backend.ts.
  *
  *   SpawnRequest ─▶ Launch ─ agent.plan ─▶ Command ─ backend.start ─▶ Handle
- *   Report (what a backend saw) ─ agent.read ─▶ Event ─ reduce ─▶ Session
+ *   Report (what a backend saw) ─ agent.read ─▶ Event ─ advance ─▶ SessionRecord, and in it the Session
  *
  * Every value here can be printed as JSON and passed to a function in a test. Only a backend and the store touch the
  * world. A missing optional method means "cannot".
@@ -26,6 +27,23 @@ export interface Waiting {
   readonly message: string
   readonly options?: readonly string[]
   readonly until?: string
+}
+
+/** Something that an agent asks a person. Its options are those that the agent itself offers. */
+export interface Prompt {
+  readonly id: string
+  readonly kind: Exclude<Waiting['kind'], 'limit'>
+  readonly message: string
+  readonly tool?: string
+  /** What the tool is to be called with. */
+  readonly input?: unknown
+  /** Empty when it can only be answered at the terminal. */
+  readonly options: readonly PromptOption[]
+  readonly openedAt: string
+}
+export interface PromptOption {
+  readonly id: string
+  readonly label: string
 }
 
 /** One run of one agent, as clients see it. Null where unknown. Times are ISO 8601 UTC. */
@@ -67,6 +85,54 @@ export interface SessionRecord {
   readonly registry: string | null
   /** Why it is being ended on request; null while nobody asked. Decides `killed` against `error`. */
   readonly stopping: string | null
+  /** What it asks, oldest first. */
+  readonly prompts: readonly OpenPrompt[]
+  /** The agent's own conversation; null until it has told of one. */
+  readonly conversation: Conversation | null
+  /** How many texts the agent holds back until its turn ends. */
+  readonly pending: number
+  /** What was observed last, oldest first, and what it meant. */
+  readonly trail: readonly Step[]
+  /** What was sent last, oldest first. */
+  readonly deliveries: readonly Delivery[]
+  /** What a resumed run is started with again. */
+  readonly launch: Pick<Launch, 'args' | 'size'>
+}
+
+/** A prompt, with what clients are not shown. */
+export interface OpenPrompt extends Prompt {
+  /** Where an answer goes, when a hook of the agent waits for one; see `Signal.mailbox`. */
+  readonly mailbox: string | null
+  /** What the agent's own `answer` needs to know. */
+  readonly details?: unknown
+}
+
+/** What an agent calls a conversation, and the files it keeps of it, oldest first: a new one may follow within a session. */
+export interface Conversation {
+  readonly id: string
+  readonly transcripts: readonly string[]
+}
+
+/** Something observed of a session. `event` is null when it meant nothing; `status` is what the session was after it. */
+export interface Step {
+  readonly at: string
+  readonly source: Evidence['source']
+  readonly rule: string
+  readonly event: Event['type'] | null
+  readonly status: Status
+}
+
+/**
+ * How far an input got, on evidence: it is kept until the agent has nothing to do; it is being typed; the terminal has
+ * it; the composer took it; the agent began a turn. `dropped` was never typed; `unknown` may have been.
+ */
+export type Stage = 'queued' | 'typing' | 'typed' | 'submitted' | 'started' | 'dropped' | 'unknown'
+export interface Delivery {
+  readonly id: string
+  readonly stage: Stage
+  readonly at: string
+  /** What is to be typed; null once it is. */
+  readonly text: string | null
 }
 
 /** A backend's own JSON for a session: the runtime keeps it and hands it back, and never looks inside. */
@@ -85,7 +151,12 @@ export interface SpawnRequest {
   readonly labels?: Readonly<Record<string, string>> | undefined
   readonly parent?: string | undefined
   readonly size?: Size | undefined
+  /** The id of an ended run, whose agent's conversation goes on in this one. */
+  readonly resume?: string | undefined
 }
+
+/** What is to be other than in the run that is resumed. */
+export type ResumeRequest = { readonly [K in keyof SpawnRequest]?: SpawnRequest[K] | undefined }
 
 /** A terminal's size in characters. */
 export interface Size {
@@ -97,7 +168,10 @@ export interface Size {
 export interface Launch {
   readonly id: string
   readonly name: string
+  /** Empty only when a conversation is resumed. */
   readonly prompt: string
+  /** The agent's own id of the conversation to go on with; null begins one. */
+  readonly resume: string | null
   readonly model: string | null
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
@@ -113,6 +187,8 @@ export interface Command {
   /** Files to put into the session's directory before the start, by name. */
   readonly files: Readonly<Record<string, string>>
   readonly size: Size
+  /** Report the terminal's title whenever it changes. Default false: most programs say nothing with it, some ten times a second. */
+  readonly titles?: boolean
 }
 
 /** How a program ended. Both null: it is gone and nobody knows how; `reason` then says what is known. */
@@ -128,6 +204,8 @@ export interface Signal {
   readonly event: string
   readonly payload: unknown
   readonly at: string
+  /** Set when the hook waits for an answer: what `Backend.answer` calls it. */
+  readonly mailbox?: string
 }
 
 /** What a backend saw of a session, in order, each once. `cursor` goes into the store together with what it led to. */
@@ -139,6 +217,7 @@ export interface Report {
 export type Sight =
   | { readonly type: 'launched'; readonly at: string }
   | { readonly type: 'signal'; readonly signal: Signal }
+  | { readonly type: 'title'; readonly title: string; readonly at: string }
   | { readonly type: 'exited'; readonly exit: Exit }
 
 /** What happened to a session: the only thing that changes one. */
@@ -146,114 +225,20 @@ export type Event =
   | { readonly type: 'launched'; readonly evidence: Evidence }
   | { readonly type: 'working'; readonly evidence: Evidence }
   | { readonly type: 'rested'; readonly evidence: Evidence }
-  | { readonly type: 'turn_failed'; readonly evidence: Evidence; readonly error: string }
-  | { readonly type: 'asked'; readonly evidence: Evidence; readonly waiting: Waiting }
+  /** With `waiting` a person is needed before another turn can do better. */
+  | { readonly type: 'turn_failed'; readonly evidence: Evidence; readonly error: string; readonly waiting?: Waiting }
+  | { readonly type: 'asked'; readonly evidence: Evidence; readonly waiting: Waiting; readonly prompt?: OpenPrompt }
+  /** A prompt is over, and the agent works on unless it asks something else as well. Every other event but `asked` ends all prompts. */
+  | { readonly type: 'settled'; readonly evidence: Evidence; readonly prompt: string }
   | { readonly type: 'completed' | 'failed' | 'killed'; readonly evidence: Evidence; readonly exit: Exit }
 
 /**
  * How to type a text into a program, in order. `visible` waits until the end of what was pasted shows on the screen
  * (bounded; a program that does not echo is not waited for for ever), because an Enter that arrives in one read with a
- * paste is taken for part of it.
+ * paste is taken for part of it. `pause` is for a program that takes it so for some time after.
  */
 export type Keystroke =
   | { readonly type: 'paste'; readonly text: string }
   | { readonly type: 'visible'; readonly text: string }
+  | { readonly type: 'pause'; readonly ms: number }
   | { readonly type: 'key'; readonly key: string }
-
-/** A program that runs in a session. Every method is pure. */
-export interface Agent {
-  /** What to run for a launch. `directory` is where the session's files will be, as the program sees it. */
-  plan(launch: Launch, directory: string): Command
-  /** What a sight means for the session; null when it means nothing. */
-  read(sight: Exclude<Sight, { type: 'exited' }>, session: Session): Event | null
-  /** How this program's composer takes a text followed by Enter. */
-  type(text: string): readonly Keystroke[]
-  /** What stops what the program does now, and not the program. */
-  readonly interrupt?: readonly Keystroke[]
-  /** Where the program keeps its own state, which knows what its hooks do not tell. */
-  readonly registry?: Registry
-  /** A dialog at the start, which no signal tells: what the screen shows of a session that has not begun `afterMs` after it was accepted. */
-  readonly startup?: { readonly afterMs: number; read(screen: string, at: string): Event }
-  /** The model when a request names none. */
-  readonly model?: string
-  /** Whether a signal proves that the composer took a text. Without it a receipt stays at `typed`. */
-  readonly took?: (signal: Signal) => boolean
-  /** Names of the server's environment variables that this program may see, besides the common ones. `*` at the end matches any rest. */
-  readonly inherits?: readonly string[]
-}
-
-/** A directory of JSON files, one for each process of an agent, that the agent keeps up to date. Both methods are pure. */
-export interface Registry {
-  directory(env: Readonly<Record<string, string>>): string
-  /** What an entry means for a session; null when it is about another one, or older than what is known. */
-  read(entry: unknown, session: Session): Event | null
-}
-
-/** Whether a backend can start sessions now. `reason` says why not and what to do. */
-export type Health = { readonly ok: true; readonly detail: string } | { readonly ok: false; readonly reason: string }
-
-/** A session as its backend sees it now. */
-export interface Sighting {
-  readonly id: string
-  readonly handle: Handle
-}
-
-/** A terminal as the backend's own server lists it, whoever made it. */
-export interface Terminal {
-  readonly name: string
-  /** The session's id when this backend started it. */
-  readonly id: string | null
-  readonly createdAt: string
-  readonly attached: boolean
-}
-
-/** A rendered screen with its history: `text` has no trailing blank lines; `truncated` when lines above were left out. */
-export interface Screen {
-  readonly text: string
-  readonly truncated: boolean
-}
-
-/**
- * A place that runs sessions (also called executor or driver).
- *
- * Errors are `InstarError`s: `backend_unavailable` when it cannot be asked, `backend_failed` when it was asked and said
- * no. "Gone" is an answer: `stop`, `remove` and `forget` of something gone succeed; `list` never returns an empty list
- * because it could not ask.
- */
-export interface Backend {
-  /** Where a session's files will be, as the program in it sees it. */
-  directory(id: string): string
-  /** The command a person types to sit down at the session's terminal. */
-  attach(handle: Handle): string
-  /** Never throws. */
-  check(): Promise<Health>
-  /**
-   * Begins to report. Called once, before any other verb but `check`. Resolves at once; a place that cannot be reached
-   * now is tried again until `close`. What `report` returns resolves when the report is safe: until then the backend
-   * must be able to report it again after a restart.
-   */
-  open(report: (report: Report) => Promise<void>): Promise<void>
-  /**
-   * Starts the program, but not before `ready` resolves, and follows it. Resolves when the program runs or has already
-   * ended; then `launched` or `exited` was reported. When it rejects, nothing is left of it.
-   */
-  start(id: string, name: string, command: Command, ready?: Promise<unknown>): Promise<Handle>
-  /** Reports everything of a session after `cursor`, and goes on. For sessions that an earlier server started. */
-  follow(sighting: Sighting, cursor: number): Promise<void>
-  /** Every session of ours that has a terminal now. */
-  list(): Promise<readonly Sighting[]>
-  /** The last `lines` lines, at most. Works after the end too, until `remove`. */
-  capture(handle: Handle, lines: number): Promise<Screen>
-  /** Types into the terminal. Resolves when the terminal has it all. `session_ended` when the program is gone. */
-  send(handle: Handle, keystrokes: readonly Keystroke[]): Promise<void>
-  /** Ends the program and everything it started: asks first, then insists after `graceMs`. Resolves after `exited` was reported. Idempotent. */
-  stop(handle: Handle, graceMs: number): Promise<void>
-  /** Deletes what is kept of an ended session. Idempotent. */
-  remove(id: string): Promise<void>
-  /** Tells the text of every file in a directory, now and whenever one changes, until the returned function is called. Rejects when there is no such directory. */
-  watch?(directory: string, tell: (text: string) => void): Promise<() => void>
-  /** What the terminal server lists, also what this backend did not start. */
-  terminals?(): Promise<readonly Terminal[]>
-  /** Stops reporting; sessions run on. */
-  close(): Promise<void>
-}

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest'
 import { InstarError } from '../../src/runtime/error.ts'
-import type { Backend, Command, Exit, Handle, Keystroke, Report, Sight, Signal } from '../../src/runtime/types.ts'
+import type { Backend } from '../../src/runtime/backend.ts'
+import type { Command, Exit, Handle, Keystroke, Report, Sight, Signal } from '../../src/runtime/types.ts'
 import { pass, until } from '../support/wait.ts'
 
 /**

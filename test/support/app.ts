@@ -12,9 +12,10 @@ import { tmux } from '../../src/plugins/backends/tmux/tmux.ts'
 import { files } from '../../src/plugins/storage/files.ts'
 import { defaultLimits, type Limits } from '../../src/runtime/config.ts'
 import { createIds } from '../../src/runtime/id.ts'
+import { openOnce } from '../../src/runtime/once.ts'
 import { createRuntime, type Runtime } from '../../src/runtime/runtime.ts'
 import { openStore } from '../../src/runtime/store.ts'
-import type { Agent } from '../../src/runtime/types.ts'
+import type { Agent } from '../../src/runtime/agent.ts'
 import { endServer } from './tmux.ts'
 
 export interface TestApp {
@@ -42,6 +43,7 @@ export interface TestAppOptions {
   /** The tmux program. */
   readonly program?: string
   readonly storage?: Storage
+  readonly onLimit?: 'wait' | 'resume'
   readonly environment?: Readonly<Record<string, string>>
 }
 
@@ -69,14 +71,18 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
 
   try {
     await Promise.all([mkdir(state, { recursive: true }), mkdir(project, { recursive: true })])
+    const storage = options.storage ?? createStorage({ driver: files({ base: join(state, 'store') }) })
+    const newId = createIds()
     const runtime = await createRuntime({
       backends: { local: tmux(options.program === undefined ? {} : { program: options.program })({ directory: state, socket }) },
       agents: options.agents ?? { shell: shell() },
-      store: await openStore(options.storage ?? createStorage({ driver: files({ base: join(state, 'store') }) })),
+      store: await openStore(storage),
+      once: await openOnce(storage, newId, () => new Date()),
+      onLimit: options.onLimit ?? 'wait',
       limits: { ...defaultLimits, graceMs: 300, ...options.limits },
       cwd: project,
       environment: { INSTAR_TOKEN: token, ...(options.environment ?? process.env) },
-      newId: createIds(),
+      newId,
       log,
     })
     const app = createApp(runtime, { token, version: '1.2.3', allowedHosts: ['Instar.example.com'], log })

@@ -44,7 +44,7 @@ export async function claudeApp(version: ClaudeVersion, options: ClaudeOptions =
       PATH: process.env['PATH'] ?? '',
       HOME: home,
       ANTHROPIC_BASE_URL: model.url,
-      ANTHROPIC_AUTH_TOKEN: 'stand-in',
+      ...(process.env['X_NO_AUTH'] ? {} : { ANTHROPIC_AUTH_TOKEN: 'stand-in' }),
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
       DISABLE_TELEMETRY: '1',
       DISABLE_ERROR_REPORTING: '1',

@@ -7,6 +7,8 @@ import type { AddressInfo } from 'node:net'
  *
  *   [say TEXT]       answers TEXT                        [bash COMMAND]  asks for the Bash tool, then says "done"
  *   [slow MS]        streams the answer over that time   [fail STATUS]   answers with that HTTP status
+ *   [think MS]       says nothing for that time, first   [tool NAME JSON] asks for any other tool, then says "done"
+ *   [limit SECONDS]  answers that the usage limit is reached, which ends then
  *
  * Anything else is answered with "heard: " and the text.
  */
@@ -76,12 +78,21 @@ async function answer(request: IncomingMessage, response: ServerResponse, reques
   if (conversation) requests.push(body)
   const text = conversation ? lastUserText(body) : ''
   const mark = (name: string) => new RegExp(`\\[${name} ([^\\]]*)\\]`).exec(text)?.[1]
+  const thinks = Number(mark('think') ?? 0)
+  if (thinks > 0) await new Promise((resolve) => setTimeout(resolve, thinks))
+  if (response.destroyed) return undefined
+  const limit = mark('limit')
+  if (limit !== undefined) return limited(response, Math.ceil(Date.now() / 1000) + Number(limit))
   const failure = mark('fail')
   if (failure !== undefined) return json(response, Number(failure), { type: 'error', error: { type: 'api_error', message: 'as asked' } })
   const command = mark('bash')
-  if (command !== undefined && !endsWithToolResult(body))
-    return stream(response, body, { type: 'tool_use', id: `toolu_${id()}`, name: 'Bash', input: { command, description: 'as asked' } }, 0)
-  const said = mark('say') ?? (command === undefined ? `heard: ${text.slice(0, 200)}` : 'done')
+  const [, name, input] = /\[tool (\w+) (\{.*\})\]/s.exec(text) ?? []
+  const tool =
+    command === undefined
+      ? name && { name, input: JSON.parse(input!) as unknown }
+      : { name: 'Bash', input: { command, description: 'as asked' } }
+  if (tool && !endsWithToolResult(body)) return stream(response, body, { type: 'tool_use', id: `toolu_${id()}`, ...tool }, 0)
+  const said = mark('say') ?? (tool ? 'done' : `heard: ${text.slice(0, 200)}`)
   return stream(response, body, { type: 'text', text: said }, Number(mark('slow') ?? 0))
 }
 
@@ -129,8 +140,27 @@ async function stream(response: ServerResponse, { model, stream }: MessagesReque
   response.end()
 }
 
-function json(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
+/** What a subscription's limit looks like. */
+function limited(response: ServerResponse, until: number): void {
+  json(
+    response,
+    429,
+    {
+      type: 'error',
+      error: { type: 'rate_limit_error', message: 'This request would exceed your account’s rate limit. Please try again later.' },
+    },
+    {
+      'retry-after': String(until - Math.floor(Date.now() / 1000)),
+      'anthropic-ratelimit-unified-status': 'rejected',
+      'anthropic-ratelimit-unified-reset': String(until),
+      'anthropic-ratelimit-unified-representative-claim': 'five_hour',
+      'x-should-retry': 'false',
+    },
+  )
+}
+
+function json(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers })
   response.end(JSON.stringify(body))
 }
 

@@ -1,4 +1,4 @@
-import type { Session } from '../../src/runtime/types.ts'
+import type { Session, SessionRecord } from '../../src/runtime/types.ts'
 
 /** A session of some shell command that was accepted long ago, but for what is given. */
 export function sampleSession(given: Partial<Session> = {}): Session {
@@ -26,6 +26,24 @@ export function sampleSession(given: Partial<Session> = {}): Session {
     evidence: { source: 'backend', rule: 'it was accepted', at },
     usage: null,
     attach: null,
+    ...given,
+  }
+}
+
+/** The record of such a session, of which nothing was heard yet. */
+export function sampleRecord(session: Partial<Session> = {}, given: Partial<SessionRecord> = {}): SessionRecord {
+  return {
+    session: sampleSession(session),
+    handle: null,
+    cursor: 0,
+    registry: null,
+    stopping: null,
+    prompts: [],
+    conversation: null,
+    pending: 0,
+    trail: [],
+    deliveries: [],
+    launch: { args: [], size: { cols: 160, rows: 48 } },
     ...given,
   }
 }

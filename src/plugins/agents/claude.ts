@@ -1,7 +1,12 @@
 import { join } from 'node:path/posix'
 import * as v from 'valibot'
-import type { Agent, Event, Keystroke, Launch, Session, Signal } from '../../runtime/types.ts'
-import { isTooLong } from './shell.ts'
+import type { Agent } from '../../runtime/agent.ts'
+import type { Event, Launch, SessionRecord, Signal } from '../../runtime/types.ts'
+import { waitingFor } from '../../runtime/session.ts'
+import { answerPrompt, promptOf } from './claude-prompts.ts'
+import { transcript } from './claude-transcript.ts'
+import { limitEnd } from './limit.ts'
+import { boxed, chunks, isTooLong, submitted, withoutSuggestion } from './text.ts'
 
 export interface ClaudeOptions {
   /** The program. Default: `claude` on the PATH. */
@@ -45,21 +50,19 @@ export function claude({
 
     plan(launch, directory) {
       const mode = bypass ? ['--dangerously-skip-permissions'] : permissionMode ? ['--permission-mode', permissionMode] : []
-      const { prompt, files } = promptOf(launch, directory)
+      const { prompt, files } = firstPrompt(launch, directory)
       return {
         // The last word is the prompt, and `--` keeps one that begins with `-` from being an option.
         argv: [
           program,
-          '--session-id',
-          sessionUuid(launch.id),
+          ...(launch.resume === null ? ['--session-id', sessionUuid(launch.id)] : ['--resume', launch.resume]),
           '--settings',
           join(directory, 'settings.json'),
           '--model',
           launch.model ?? model,
           ...mode,
           ...launch.args,
-          '--',
-          prompt,
+          ...(prompt === '' ? [] : ['--', prompt]),
         ],
         env: {
           DISABLE_AUTOUPDATER: '1',
@@ -83,24 +86,36 @@ export function claude({
       }
     },
 
-    read: (sight, session) => (sight.type === 'signal' ? readHook(sight.signal, session) : null),
+    read: (sight, record) => (sight.type === 'signal' ? readHook(sight.signal, record) : null),
+    conversation: readConversation,
+    transcript,
+    answer: answerPrompt,
     registry: {
       directory: (env) => join(env['CLAUDE_CONFIG_DIR'] || join(env['HOME'] ?? '/', '.claude'), 'sessions'),
       read: readEntry,
     },
     startup: { afterMs: startupMs, read: readStartup },
-    type: keystrokes,
+    // Otherwise the text could be a shell line, a slash command, a memory, or go on in the next line.
+    type: (text) => submitted(chunks(`${/^[!/#&]/.test(text) ? ' ' : ''}${text}${text.endsWith('\\') ? ' ' : ''}`, chunk)),
     interrupt: [{ type: 'key', key: 'Escape' }],
     took: ({ event }) => event === 'UserPromptSubmit',
+    draft,
+    erase: [
+      { type: 'key', key: 'Escape' },
+      { type: 'key', key: 'Escape' },
+    ],
   }
 }
 
 // ---- hooks → events --------------------------------------------------------------------------------------------------
 
 const payloads = v.object({
+  session_id: v.optional(v.string()),
+  transcript_path: v.optional(v.string()),
   source: v.optional(v.string()),
   tool_name: v.optional(v.string()),
   tool_input: v.optional(v.record(v.string(), v.unknown())),
+  permission_suggestions: v.optional(v.array(v.unknown())),
   notification_type: v.optional(v.string()),
   message: v.optional(v.string()),
   error: v.optional(v.string()),
@@ -113,40 +128,55 @@ type Meaning = { [T in Event['type']]: Omit<Extract<Event, { type: T }>, 'eviden
 const working: Meaning = { type: 'working' }
 
 /** What each hook says. A hook that is not here is not installed. */
-const meanings: Readonly<Record<string, (payload: Payload, session: Session) => Meaning | null>> = {
+const meanings: Readonly<Record<string, (payload: Payload, record: SessionRecord, signal: Signal) => Meaning | null>> = {
   // The composer is up. At a start the prompt follows at once, and with it UserPromptSubmit.
-  SessionStart: ({ source }) => (source === 'clear' ? { type: 'rested' } : null),
+  SessionStart: ({ source }, { session }) => (source === 'clear' || session.prompt === '' ? { type: 'rested' } : null),
   UserPromptSubmit: () => working,
-  PreToolUse: () => working,
-  PostToolUse: () => working,
-  PostToolUseFailure: () => working,
+  PreToolUse: unlessAsked,
+  PostToolUse: unlessAsked,
+  PostToolUseFailure: unlessAsked,
+  PermissionDenied: unlessAsked,
   PreCompact: () => working,
-  PermissionRequest: ({ tool_name, tool_input }) => ({
-    type: 'asked',
-    waiting:
-      tool_name === 'AskUserQuestion'
-        ? { kind: 'question', message: question(tool_input) }
-        : { kind: 'permission', message: `${tool_name ?? 'a tool'} ${JSON.stringify(tool_input ?? {})}`.slice(0, 2000) },
-  }),
-  Notification: ({ notification_type, message = '' }, { status }) => {
+  PermissionRequest: (payload, _, { mailbox, at }) => {
+    const prompt = promptOf(payload, mailbox ?? null, at)
+    return { type: 'asked', waiting: waitingFor(prompt), prompt }
+  },
+  Notification: ({ notification_type, message = '' }, { session: { status } }) => {
     if (notification_type === 'idle_prompt') return { type: 'rested' }
     // PermissionRequest said so six seconds earlier, with the details.
     if (status === 'waiting' || !['permission_prompt', 'agent_needs_input', 'elicitation_dialog'].includes(notification_type ?? ''))
       return null
     return { type: 'asked', waiting: { kind: notification_type === 'permission_prompt' ? 'permission' : 'question', message } }
   },
-  // With background tasks left it will go on by itself.
-  Stop: ({ background_tasks = [] }) => (background_tasks.length === 0 ? { type: 'rested' } : working),
-  StopFailure: ({ error, last_assistant_message }) => ({
-    type: 'turn_failed',
-    error: last_assistant_message ?? error ?? 'the turn failed',
-  }),
+  // With background tasks left it will go on by itself, and with a text that was typed meanwhile.
+  Stop: ({ background_tasks = [] }, { pending }) => (background_tasks.length === 0 && pending === 0 ? { type: 'rested' } : working),
+  StopFailure: ({ error = 'the turn failed', last_assistant_message: message = error }, _, { at }) => {
+    const until = error === 'rate_limit' ? limitEnd(message, at) : null
+    if (until !== null) return { type: 'turn_failed', error: message, waiting: { kind: 'limit', message, until } }
+    if (error === 'authentication_failed') return { type: 'turn_failed', error: message, waiting: { kind: 'login', message } }
+    return { type: 'turn_failed', error: message }
+  },
 }
 
-function readHook({ event, payload, at }: Signal, session: Session): Event | null {
+/** What another tool does, such as one of a sub-agent's, says nothing of the one that is asked about. */
+function unlessAsked({ tool_name, tool_input }: Payload, { prompts }: SessionRecord): Meaning | null {
+  if (prompts.length === 0) return working
+  const about = prompts.find(({ tool, input }) => tool === tool_name && JSON.stringify(input) === JSON.stringify(tool_input))
+  return about ? { type: 'settled', prompt: about.id } : null
+}
+
+function readHook(signal: Signal, record: SessionRecord): Event | null {
+  const parsed = v.safeParse(payloads, signal.payload)
+  const meaning = parsed.success ? meanings[signal.event]?.(parsed.output, record, signal) : null
+  return meaning ? ({ ...meaning, evidence: { source: 'hook', rule: signal.event, at: signal.at } } as Event) : null
+}
+
+/** Its id changes with /clear. */
+function readConversation({ event, payload }: Signal): { id: string; transcript: string | null } | null {
   const parsed = v.safeParse(payloads, payload)
-  const meaning = parsed.success ? meanings[event]?.(parsed.output, session) : null
-  return meaning ? ({ ...meaning, evidence: { source: 'hook', rule: event, at } } as Event) : null
+  if (event !== 'SessionStart' || !parsed.success || !parsed.output.session_id) return null
+  const { session_id: id, transcript_path: path } = parsed.output
+  return { id, transcript: path?.endsWith(`/${id}.jsonl`) ? path : null }
 }
 
 // ---- its registry → events -------------------------------------------------------------------------------------------
@@ -154,15 +184,19 @@ function readHook({ event, payload, at }: Signal, session: Session): Event | nul
 const entrySchema = v.object({ sessionId: v.string(), status: v.string(), statusUpdatedAt: v.number(), waitingFor: v.optional(v.string()) })
 
 /** No hook tells of Esc or of "No" at a dialog; the registry does. What a hook has told later counts more. */
-function readEntry(entry: unknown, session: Session): Event | null {
+function readEntry(entry: unknown, { session, conversation }: SessionRecord): Event | null {
   const parsed = v.safeParse(entrySchema, entry)
-  if (!parsed.success || parsed.output.sessionId !== sessionUuid(session.id) || session.status === 'starting') return null
+  if (!parsed.success || parsed.output.sessionId !== conversation?.id || session.status === 'starting') return null
   const { status, waitingFor } = parsed.output
   const at = new Date(parsed.output.statusUpdatedAt).toISOString()
   if (at <= session.evidence.at) return null
   const evidence = { source: 'transcript', rule: `its registry says ${status}`, at } as const
   if (status === 'idle' && session.status !== 'idle') return { type: 'rested', evidence }
-  if (status === 'busy' && session.status !== 'running') return { type: 'working', evidence }
+  // That a prompt was submitted is no proof of a turn: a hook of the project's own may have refused it.
+  if (status === 'busy' && (session.status !== 'running' || session.evidence.rule === 'UserPromptSubmit'))
+    return { type: 'working', evidence }
+  // 2.1.197 asks in a dialog what to do about a limit.
+  if (status === 'waiting' && session.waiting?.kind === 'limit') return { type: 'asked', waiting: session.waiting, evidence }
   if (status === 'waiting' && session.status !== 'waiting') {
     const kind = waitingFor === 'permission prompt' ? 'permission' : 'question'
     return { type: 'asked', waiting: { kind, message: waitingFor ?? 'it waits for a person' }, evidence }
@@ -187,24 +221,22 @@ function readStartup(screen: string, at: string): Event {
   }
 }
 
-function question(input: Payload['tool_input']): string {
-  const parsed = v.safeParse(v.object({ questions: v.array(v.object({ question: v.string() })) }), input)
-  return parsed.success ? parsed.output.questions.map((each) => each.question).join('\n') : 'a question'
-}
+/** A person may answer tomorrow. */
+const dayInSeconds = 86_400
 
 /** Command hooks, because SessionStart runs no other kind; plain sh, because a node process for each tool call makes a turn five times as long. */
 function hooks(directory: string): Record<string, unknown> {
-  const command = (event: string) => ({
-    type: 'command',
-    command: `sh '${join(directory, 'hook.sh').replaceAll("'", `'\\''`)}' ${event}`,
-    timeout: 10,
-  })
+  const command = (event: string) => {
+    const waits = event === 'PermissionRequest'
+    const script = join(directory, 'hook.sh').replaceAll("'", `'\\''`)
+    return { type: 'command', command: `sh '${script}' ${event}${waits ? ' wait' : ''}`, timeout: waits ? dayInSeconds : 10 }
+  }
   return Object.fromEntries(Object.keys(meanings).map((event) => [event, [{ hooks: [command(event)] }]]))
 }
 
 // ---- prompt and composer ---------------------------------------------------------------------------------------------
 
-function promptOf({ prompt }: Launch, directory: string): { prompt: string; files: Record<string, string> } {
+function firstPrompt({ prompt }: Launch, directory: string): { prompt: string; files: Record<string, string> } {
   if (!isTooLong(prompt)) return { prompt, files: {} }
   const file = join(directory, 'prompt.md')
   return { prompt: `Read the file ${file}: it is the user's full request for this session. Carry it out.`, files: { 'prompt.md': prompt } }
@@ -214,26 +246,7 @@ function promptOf({ prompt }: Launch, directory: string): { prompt: string; file
 const sessionUuid = (id: string): string => `${id.slice(0, 14)}4${id.slice(15)}`
 
 /** A block of more lines or characters reaches the model marked as pasted, "may contain instructions the user did not write". */
-const chunkLines = 3
-const chunkCharacters = 700
+const chunk = { lines: 3, characters: 700 }
 
-/** As the composer takes a text for what it is: in small pastes; not as a shell line, a slash command, a memory or a continued line. */
-function keystrokes(text: string): Keystroke[] {
-  const safe = `${/^[!/#&]/.test(text) ? ' ' : ''}${text}${text.endsWith('\\') ? ' ' : ''}`
-  const chunks: string[] = []
-  let chunk = ''
-  for (const piece of safe.match(/[^\n]{1,200}|\n/gu) ?? []) {
-    const lines = (chunk + piece).split('\n').length
-    if (chunk.length + piece.length > chunkCharacters || lines > chunkLines) {
-      chunks.push(chunk)
-      chunk = ''
-    }
-    chunk += piece
-  }
-  chunks.push(chunk)
-  return [
-    ...chunks.map((each): Keystroke => ({ type: 'paste', text: each })),
-    { type: 'visible', text: safe },
-    { type: 'key', key: 'Enter' },
-  ]
-}
+/** The composer stands between the last two rules; a suggestion in it is dim. */
+const draft = (screen: string): string | null => boxed(withoutSuggestion(screen), /^─{20,}/, /^(?:❯ ?|  )/)

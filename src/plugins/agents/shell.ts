@@ -1,8 +1,6 @@
 import { join } from 'node:path/posix'
-import type { Agent } from '../../runtime/types.ts'
-
-/** Whether a text is too long to be an argument: the kernel takes at most 128 KiB for one. */
-export const isTooLong = (text: string): boolean => new TextEncoder().encode(text).length > 100_000
+import type { Agent } from '../../runtime/agent.ts'
+import { isTooLong } from './text.ts'
 
 /**
  * Any command: the prompt is the command line, run with `sh -c`; `args` become its `$1`, `$2`, …. It is `running` from

@@ -1,8 +1,10 @@
-import { watch, type FSWatcher } from 'node:fs'
 import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { join } from 'node:path'
+import type { Tail } from '../../../runtime/backend.ts'
 import type { Command, Exit, Signal } from '../../../runtime/types.ts'
+import { followLines } from './lines.ts'
+import { answerAt } from './mailbox.ts'
 import { commandFile, hook } from './scripts.ts'
 
 /**
@@ -15,12 +17,16 @@ import { commandFile, hook } from './scripts.ts'
  *   output.log      the raw bytes of the terminal, from the first
  *   screen.txt      the rendered screen with its history, after the end
  *   hook.sh         what the agent's hooks run; and the agent's own files
+ *   payload.*       what a hook was told that is too long for a line
+ *   answers/        where hooks wait for an answer
  */
 export interface SessionDirectory {
   readonly path: string
   create(command: Command): Promise<void>
   /** Calls `tell` with every complete line after `cursor`, now and whenever one is added, until closed. Resolves after what is there was told. */
-  follow(cursor: number, tell: (entries: readonly Entry[]) => void): Promise<Follower>
+  follow(cursor: number, tell: (entries: readonly Entry[]) => void): Promise<Tail>
+  /** Answers a hook that waits. False when it waits no more. */
+  answer(mailbox: string, text: string): Promise<boolean>
   /** How the program ended, as its launcher recorded it; null when there is no record. */
   exit(): Promise<Exit | null>
   saveScreen(text: string): Promise<void>
@@ -36,12 +42,6 @@ export type Entry = { readonly cursor: number } & (
   | { readonly type: 'signal'; readonly signal: Signal }
   | { readonly type: 'unreadable' }
 )
-
-export interface Follower {
-  /** Resolves when everything that was there by now has been told. */
-  catchUp(): Promise<void>
-  close(): void
-}
 
 /** The last part of a log that is worth rendering without a terminal. */
 const logTailBytes = 256 * 1024
@@ -59,24 +59,16 @@ export function sessionDirectory(base: string, id: string): SessionDirectory {
     return { ...decode(Number(code), words), at: info.mtime.toISOString() }
   }
 
-  async function entries(cursor: number): Promise<Entry[]> {
-    const { bytes, at } = await readFrom(signals, cursor)
-    const found: Entry[] = []
-    for (let begin = 0, end; (end = bytes.indexOf(10, begin)) >= 0; begin = end + 1) {
-      found.push({ ...(await entry(bytes.toString('utf8', begin, end), at)), cursor: cursor + end + 1 })
-    }
-    return found
-  }
-
   async function entry(text: string, at: string): Promise<DistributiveOmit<Entry, 'cursor'>> {
     try {
       const json = JSON.parse(text) as Record<string, unknown>
       if (json['launcher'] === 'started') return { type: 'started', at: await createdAt() }
       if (json['launcher'] === 'exited') return { type: 'exited', exit: (await exit()) ?? { ...decode(Number(json['code']), ''), at } }
       if (typeof json['hook'] !== 'string') return { type: 'unreadable' }
-      const spilled = typeof json['file'] === 'string' && /^payload\.\d+$/.test(json['file']) ? json['file'] : null
+      const spilled = typeof json['file'] === 'string' && /^payload\.\d+-\d+$/.test(json['file']) ? json['file'] : null
       const payload: unknown = spilled ? JSON.parse(await readFile(file(spilled), 'utf8')) : json['payload']
-      return { type: 'signal', signal: { event: json['hook'], payload, at: within(json['time'], at) } }
+      const mailbox = typeof json['mailbox'] === 'string' && isMailbox(json['mailbox']) ? { mailbox: json['mailbox'] } : {}
+      return { type: 'signal', signal: { event: json['hook'], payload, at: within(json['time'], at), ...mailbox } }
     } catch {
       return { type: 'unreadable' }
     }
@@ -93,39 +85,11 @@ export function sessionDirectory(base: string, id: string): SessionDirectory {
       const all = { ...command.files, command: commandFile(command), 'hook.sh': hook, 'signals.jsonl': '' }
       await Promise.all(Object.entries(all).map(([name, text]) => writeFile(file(name), text, { mode: 0o600 })))
     },
-    async follow(cursor, tell) {
-      let closed = false
-      let reading: Promise<void> | null = null
-      let again = false
-      const read = (): Promise<void> => {
-        again = true
-        reading ??= (async () => {
-          while (again && !closed) {
-            again = false
-            const found = await entries(cursor)
-            if (closed || found.length === 0) continue
-            cursor = found.at(-1)!.cursor
-            tell(found)
-          }
-        })().finally(() => (reading = null))
-        return reading
-      }
-      let watcher: FSWatcher | null = null
-      try {
-        watcher = watch(signals, { persistent: false }, () => void read().catch(() => {}))
-        watcher.on('error', () => {})
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      }
-      await read()
-      return {
-        catchUp: read,
-        close() {
-          closed = true
-          watcher?.close()
-        },
-      }
-    },
+    follow: (cursor, tell) =>
+      followLines(signals, cursor, async (lines, at) => {
+        tell(await Promise.all(lines.map(async ({ text, cursor }) => ({ ...(await entry(text, at)), cursor }))))
+      }),
+    answer: async (mailbox, text) => isMailbox(mailbox) && answerAt(file(join('answers', mailbox)), text),
     async saveScreen(text) {
       await writeFile(file('screen.txt.tmp'), text, { mode: 0o600 })
       await rename(file('screen.txt.tmp'), file('screen.txt'))
@@ -133,9 +97,7 @@ export function sessionDirectory(base: string, id: string): SessionDirectory {
     async screen() {
       const saved = await readFile(file('screen.txt'), 'utf8').catch(gone(null))
       if (saved !== null) return saved
-      const size = await stat(file('output.log')).then((info) => info.size, gone(0))
-      const { bytes } = await readFrom(file('output.log'), Math.max(0, size - logTailBytes))
-      return plain(bytes.toString('utf8'))
+      return plain((await lastOf(file('output.log'), logTailBytes)).toString('utf8'))
     },
     async remove() {
       await rm(path, { recursive: true, force: true })
@@ -162,20 +124,16 @@ function within(seconds: unknown, latest: string): string {
   return end < latest ? end : latest
 }
 
-/** A file's bytes from an offset, and when it was last written. A file that is gone has none. */
-async function readFrom(path: string, offset: number): Promise<{ bytes: Buffer; at: string }> {
+const isMailbox = (name: string): boolean => /^\d+-\d+$/.test(name)
+
+/** The last bytes of a file; of one that is gone, none. */
+async function lastOf(path: string, length: number): Promise<Buffer> {
   const handle = await open(path, 'r').catch(gone(null))
-  if (!handle) return { bytes: Buffer.alloc(0), at: new Date(0).toISOString() }
+  if (!handle) return Buffer.alloc(0)
   try {
-    const info = await handle.stat()
-    const bytes = Buffer.alloc(Math.max(0, info.size - offset))
-    let filled = 0
-    while (filled < bytes.length) {
-      const { bytesRead } = await handle.read(bytes, filled, bytes.length - filled, offset + filled)
-      if (bytesRead === 0) break
-      filled += bytesRead
-    }
-    return { bytes: bytes.subarray(0, filled), at: info.mtime.toISOString() }
+    const { size } = await handle.stat()
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(Math.min(size, length)), 0, null, Math.max(0, size - length))
+    return buffer.subarray(0, bytesRead)
   } finally {
     await handle.close()
   }

@@ -65,15 +65,26 @@ export const keeper = `stty -isig -ixon -icanon echo; while read -r instar_line;
 /**
  * Appends what an agent's hook was told to signals.jsonl: `sh hook.sh EVENT <payload`. A long payload goes to a file of
  * its own, because only a short line is written in one piece when several hooks write at once.
+ *
+ * `sh hook.sh EVENT wait` then waits for an answer and prints it. It waits at a FIFO, which takes no time of anybody's,
+ * and the kernel tells a writer whether a reader is there. As the very process that the agent started: when the agent
+ * gives it up, nobody waits any more.
  */
 export const hook = `\
 instar_dir=\${0%/*}
 instar_time=$(date +%s)
 instar_payload=$(tr '\\n' ' ')
-if [ \${#instar_payload} -le 3000 ]; then
-  printf '{"hook":"%s","time":%d,"payload":%s}\\n' "$1" "$instar_time" "\${instar_payload:-null}" >>"$instar_dir/signals.jsonl"
-else
-  printf '%s' "$instar_payload" >"$instar_dir/payload.$$"
-  printf '{"hook":"%s","time":%d,"file":"payload.%d"}\\n' "$1" "$instar_time" $$ >>"$instar_dir/signals.jsonl"
+instar_id=$$-$instar_time
+instar_box=
+if [ "$2" = wait ]; then
+  mkdir -p -m 700 "$instar_dir/answers" && mkfifo -m 600 "$instar_dir/answers/$instar_id" && instar_box=$instar_id
 fi
+if [ \${#instar_payload} -le 3000 ]; then
+  instar_payload='"payload":'\${instar_payload:-null}
+else
+  printf '%s' "$instar_payload" >"$instar_dir/payload.$instar_id"
+  instar_payload='"file":"payload.'$instar_id'"'
+fi
+printf '{"hook":"%s","time":%d,"mailbox":"%s",%s}\\n' "$1" "$instar_time" "$instar_box" "$instar_payload" >>"$instar_dir/signals.jsonl"
+[ -z "$instar_box" ] || exec cat "$instar_dir/answers/$instar_box"
 `

@@ -14,14 +14,15 @@ export interface Client {
 }
 
 /**
- * The last `lines` lines of a pane's history and its whole screen, without trailing blank lines.
+ * The last `lines` lines of a pane's history and its whole screen, without trailing blank lines; with `styles` as SGR
+ * sequences.
  *
  * `capture-pane -p` on a control connection leaks its whole text in tmux 3.2-3.5, so the text goes through a buffer.
  */
-export async function screenOf({ control, version }: Client, pane: string, lines: number): Promise<string[]> {
+export async function screenOf({ control, version }: Client, pane: string, lines: number, styles = false): Promise<string[]> {
   const buffer = `instar-${randomBytes(6).toString('hex')}`
   const [, text] = await Promise.all([
-    control.run(['capture-pane', '-b', buffer, '-S', lines === 0 ? '0' : `-${lines}`, '-t', pane]),
+    control.run(['capture-pane', ...(styles ? ['-e'] : []), '-b', buffer, '-S', lines === 0 ? '0' : `-${lines}`, '-t', pane]),
     control.read(['show-buffer', '-b', buffer]),
     control.run(['delete-buffer', '-b', buffer]),
   ])
@@ -59,6 +60,9 @@ export async function press(client: Client, pane: string, keystrokes: readonly K
     if (stroke.type === 'visible') {
       if (!(await type())) return false
       await waitVisible(client, pane, stroke.text)
+    } else if (stroke.type === 'pause') {
+      if (!(await type())) return false
+      await new Promise((resolve) => setTimeout(resolve, stroke.ms))
     } else if (stroke.type === 'key') commands.push(...key(pane, stroke.key))
     else if (typeable(stroke.text) !== '') {
       const buffer = `instar-${randomBytes(6).toString('hex')}`

@@ -1,14 +1,16 @@
-import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { access, mkdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import type { BackendFactory, BackendState } from '../../../runtime/config.ts'
 import { InstarError } from '../../../runtime/error.ts'
-import type { Backend, Health, Report, Size, Terminal } from '../../../runtime/types.ts'
-import { connect, oldestVersion, type Connection } from './connection.ts'
+import type { Backend, Health, Terminal } from '../../../runtime/backend.ts'
+import type { Command, Handle, Report } from '../../../runtime/types.ts'
+import { connect, keeperName, oldestVersion, type Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { sessionDirectory } from './directory.ts'
 import { descendants, onRequest, terminate } from './processes.ts'
-import { literalTime, shellQuote, versionNumber } from './protocol.ts'
+import { line, literalTime, shellQuote, versionNumber } from './protocol.ts'
+import { followLines } from './lines.ts'
 import { launcher } from './scripts.ts'
 import { press, screenOf, trimEnd, type Client } from './terminal.ts'
 import { watchDirectory } from './watch.ts'
@@ -81,18 +83,25 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
   const look = () => void tracker.scan().catch(() => {}) // When the connection broke, the next one looks.
 
   /** Makes the tmux session, with its log: one line, so that tmux reads nothing from the pane before the log is there. */
-  async function make(control: Control, { id, name, directory }: Tracked, size: Size): Promise<Pick<Row, 'pane' | 'pid'>> {
+  async function make(control: Control, { id, name, directory }: Tracked, { size, titles }: Command): Promise<Pick<Row, 'pane' | 'pid'>> {
     const target = `=${name}:`
     const log = literalTime(`exec cat >>${shellQuote(join(directory.path, 'output.log'))}`)
     const wanted = ['-x', String(size.cols), '-y', String(size.rows)]
     // tmux 3.2 makes it 80x24 whatever is asked for.
     const resize = (connection?.version()?.number ?? 0) < 303 ? [['resize-window', '-t', target, ...wanted]] : []
+    const listen = titles
+      ? [
+          ['set-option', '-t', target, '@instar_titles', '1'],
+          ['set-hook', '-p', '-t', target, 'pane-title-changed', line([['send-keys', '-t', `=${keeperName}:`, '-l', 'x']])],
+        ]
+      : []
     const place = ['-s', name, '-n', 'agent', ...wanted, '-c', '/']
     const [made] = await control.run(
       ['new-session', '-d', '-P', '-F', '#{pane_id} #{pane_pid}', ...place, '--', '/bin/sh', launchFile, directory.path],
       ['set-option', '-t', target, '@instar_id', id],
       ['pipe-pane', '-t', target, log],
       ...resize,
+      ...listen,
     )
     const [pane = '', pid] = made![0]!.split(' ')
     return { pane, pid: Number(pid) }
@@ -168,16 +177,24 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
 
     async start(id, name, command, ready) {
       const placed = deferred()
-      const session = tracker.add({ id, name, cursor: 0, directory: directoryOf(id), placed: placed.promise })
+      const session = tracker.add({
+        id,
+        name,
+        cursor: 0,
+        directory: directoryOf(id),
+        placed: placed.promise,
+        title: command.titles ? '' : null,
+      })
       try {
         const [{ control }] = await Promise.all([client().catch(explain), session.directory.create(command), ready])
         const [row] = await Promise.all([
-          make(control, session, command.size).catch((error: unknown) => found(error, id)),
+          make(control, session, command).catch((error: unknown) => found(error, id)),
           tracker.follow(session),
         ])
         session.pane = row.pane
         session.pid = row.pid
         placed.resolve()
+        if (command.titles) look()
       } catch (error) {
         tracker.drop(session)
         await unmake(id)
@@ -188,12 +205,19 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
         )
       }
       await Promise.race([session.begun, new Promise((resolve) => setTimeout(resolve, launchTimeoutMs).unref())])
-      return { id, name }
+      return handleOf(id, name, command.titles)
     },
 
     async follow({ id, handle }, cursor) {
       if (tracker.get(id)) return
-      const session = tracker.add({ id, name: String(handle['name']), cursor, directory: directoryOf(id), placed: Promise.resolve() })
+      const session = tracker.add({
+        id,
+        name: String(handle['name']),
+        cursor,
+        directory: directoryOf(id),
+        placed: Promise.resolve(),
+        title: handle['titles'] === 1 ? '' : null,
+      })
       session.pane = undefined
       await tracker.follow(session)
       session.begin()
@@ -201,17 +225,22 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
     },
 
     async list() {
-      return (await terminals()).flatMap(({ id, name }) => (id === null ? [] : [{ id, handle: { id, name } }]))
+      const format = '#{@instar_id}\t#{@instar_titles}\t#{session_name}'
+      const [lines] = await (await client()).control.run(['list-sessions', '-f', '#{@instar_id}', '-F', format])
+      return lines!.map((text) => {
+        const [id = '', titles, ...name] = text.split('\t')
+        return { id, handle: handleOf(id, name.join('\t'), titles === '1') }
+      })
     },
 
-    async capture(handle, lines) {
+    async capture(handle, lines, { styles = false } = {}) {
       const id = String(handle['id'])
       const session = tracker.get(id)
       const pane = session && (await tracker.paneOf(session))
       const live = async (pane: string) => {
         try {
           // One more than asked for tells whether there is more.
-          return await screenOf(await client(), pane, lines + 1)
+          return await screenOf(await client(), pane, lines + 1, styles)
         } catch (error) {
           if (session?.pane === pane) throw error
           return null // It ended meanwhile, and its screen was saved.
@@ -225,6 +254,18 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
       const session = tracker.get(String(handle['id']))
       const pane = session && (await tracker.paneOf(session))
       if (!pane || !(await press(await client(), pane, keystrokes))) throw hasEnded(String(handle['name']))
+    },
+
+    answer: (handle, mailbox, text) => directoryOf(String(handle['id'])).answer(mailbox, text),
+
+    async tail(path, cursor, tell) {
+      await access(path)
+      return followLines(path, cursor, (lines) =>
+        tell(
+          lines.map(({ text }) => text),
+          lines.at(-1)!.cursor,
+        ),
+      )
     },
 
     async stop(handle, graceMs) {
@@ -252,5 +293,7 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
     },
   }
 }
+
+const handleOf = (id: string, name: string, titles = false): Handle => ({ id, name, ...(titles ? { titles: 1 } : {}) })
 
 const timeout = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref())

@@ -1,7 +1,8 @@
 import { InstarError } from '../../../runtime/error.ts'
+import type { Tail } from '../../../runtime/backend.ts'
 import type { Exit, Report, Sight } from '../../../runtime/types.ts'
 import { keeperName } from './connection.ts'
-import { signalName, type Entry, type Follower, type SessionDirectory } from './directory.ts'
+import { signalName, type Entry, type SessionDirectory } from './directory.ts'
 import { afterHangUp, descendants, findProcess, isAlive, terminate } from './processes.ts'
 import { screenOf, type Client } from './terminal.ts'
 
@@ -17,7 +18,7 @@ import { screenOf, type Client } from './terminal.ts'
 export interface Tracker {
   get(id: string): Tracked | undefined
   /** `placed` resolves when its pane is set; until then its end is not looked into. */
-  add(session: Pick<Tracked, 'id' | 'name' | 'cursor' | 'directory' | 'placed'>): Tracked
+  add(session: Pick<Tracked, 'id' | 'name' | 'cursor' | 'directory' | 'placed' | 'title'>): Tracked
   /** Begins to report what the session's files say. */
   follow(session: Tracked): Promise<void>
   /** Looks at all panes. Calls while one is under way become one more. */
@@ -35,7 +36,9 @@ export interface Tracked {
   readonly directory: SessionDirectory
   readonly placed: Promise<void>
   cursor: number
-  follower: Follower | null
+  follower: Tail | null
+  /** The title that was last told; null when nobody wants to know. */
+  title: string | null
   /** The launcher's pid, as tmux says: what a session's own files say of it could name any process. Null while unknown. */
   pid: number | null
   /** Null: it has none. Undefined: nobody has looked yet. */
@@ -57,6 +60,7 @@ export interface Row {
   readonly dead: boolean
   readonly status: string
   readonly signal: string
+  readonly title: string
 }
 
 /** tmux reads a terminal once per turn of its event loop, and a terminal holds at most 12 KB unread: so many turns read everything. */
@@ -80,12 +84,12 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
   let scanAgain = false
 
   async function rows(): Promise<Row[]> {
-    const fields = ['@instar_id', 'pane_id', 'pane_pid', 'pane_dead', 'pane_dead_status', 'pane_dead_signal']
+    const fields = ['@instar_id', 'pane_id', 'pane_pid', 'pane_dead', 'pane_dead_status', 'pane_dead_signal', 'pane_title']
     const format = fields.map((field) => `#{${field}}`).join('\t')
     const [lines] = await (await client()).control.run(['list-panes', '-a', '-f', '#{@instar_id}', '-F', format])
     return lines!.map((text) => {
-      const [id = '', pane = '', pid, dead, status = '', signal = ''] = text.split('\t')
-      return { id, pane, pid: Number(pid), dead: dead === '1', status, signal }
+      const [id = '', pane = '', pid, dead, status = '', signal = '', ...title] = text.split('\t')
+      return { id, pane, pid: Number(pid), dead: dead === '1', status, signal, title: title.join('\t') }
     })
   }
 
@@ -105,6 +109,7 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
         session.pane = row?.pane ?? null
         session.pid = row?.pid ?? session.pid
         if (!row || row.dead) reap(session, row ?? null)
+        else if (session.title !== null && session.title !== row.title) hearTitle(session, row.title)
       }
       for (const id of told) {
         const row = seen.get(id)
@@ -119,7 +124,13 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     return session.pane ?? null
   }
 
+  function hearTitle(session: Tracked, title: string): void {
+    session.title = title
+    report(session, [{ type: 'title', title, at: new Date().toISOString() }])
+  }
+
   function hear(session: Tracked, entries: readonly Entry[]): void {
+    if (tracked.get(session.id) !== session) return
     const sights: Sight[] = []
     for (const entry of entries) {
       if (entry.type === 'exited') {
@@ -131,9 +142,13 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
       if (entry.type === 'signal') sights.push({ type: 'signal', signal: entry.signal })
     }
     if (sights.length === 0) return
-    // One that is not stored is told again after a restart, from the cursor that was.
-    tell({ id: session.id, cursor: session.cursor, sights }).catch(() => {})
+    report(session, sights)
     session.begin()
+  }
+
+  /** What is not stored is told again after a restart, from the cursor that was. */
+  function report(session: Tracked, sights: readonly Sight[]): void {
+    tell({ id: session.id, cursor: session.cursor, sights }).catch(() => {})
   }
 
   /** Reports the end of a session, once. When the connection breaks on the way, the scan after the next one comes here again. */
