@@ -1,6 +1,7 @@
 import type { Agent, Reply } from './agent.ts'
 import { first } from './bus.ts'
 import { createDeliveries, refuseEnded, type Receipt } from './deliveries.ts'
+import { isHeard } from './dialogs.ts'
 import { InstarError } from './error.ts'
 import { createLock } from './lock.ts'
 import { isEnded } from './session.ts'
@@ -174,6 +175,12 @@ export function createInbox({ store, agents, backendOf, supervisor, now, log }: 
     if (!agent.answer || prompt.options.length === 0)
       throw new InstarError('invalid_request', `Cannot answer prompt "${id}" of session "${name}": it can only be answered at its terminal`)
     check(prompt, reply, name)
+    if (prompt.mailbox === null && !isHeard(store.get(record.session.id)!)) {
+      const outcome = await supervisor.dialogs.answer(store.get(record.session.id)!, prompt, reply)
+      if (outcome === 'closed') throw closed(id, name)
+      if (outcome === 'open') throw staysOpen(id, name)
+      return store.get(record.session.id)!.session
+    }
     const answer = agent.answer(prompt, reply)
     if (answer.type === 'mailbox') {
       const taken = await backendOf(record, 'answer').answer?.(store.get(record.session.id)!.handle!, prompt.mailbox ?? '', answer.text)
@@ -184,7 +191,7 @@ export function createInbox({ store, agents, backendOf, supervisor, now, log }: 
         session.id === record.session.id && !prompts.some((each) => each.id === id)
       const over = first(changes, isOver, answeredTimeoutMs)
       await send(record, answer.keystrokes)
-      if (!(await over)) throw new InstarError('backend_failed', `Cannot answer prompt "${id}" of session "${name}": it stays open`)
+      if (!(await over)) throw staysOpen(id, name)
     }
     return store.get(record.session.id)!.session
   }
@@ -225,6 +232,9 @@ const isTyped = ({ record: { session, deliveries } }: Change, id: string, delive
 
 const closed = (id: string, name: string): InstarError =>
   new InstarError('prompt_closed', `Cannot answer prompt "${id}" of session "${name}": it is not open any more`)
+
+const staysOpen = (id: string, name: string): InstarError =>
+  new InstarError('backend_failed', `Cannot answer prompt "${id}" of session "${name}": it stays open`)
 
 function openPrompt(record: SessionRecord | undefined, id: string, name: string): OpenPrompt {
   const prompt = record?.prompts.find((each) => each.id === id)

@@ -162,7 +162,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
         handle,
         session: { ...record.session, attach: isEnded(record.session.status) ? null : backend.attach(handle) },
       })
-      supervisor.expect(id)
+      supervisor.dialogs.expect(id)
       return store.get(id)!.session
     } catch (error) {
       await store.remove(id).catch(() => {})

@@ -34,8 +34,9 @@ export function reduce(session: Session, event: Event): Session {
   switch (event.type) {
     case 'launched':
       return { ...session, ...began, evidence }
-    case 'working':
     case 'settled':
+      return { ...session, status: event.begins ? 'starting' : status, evidence, waiting: null, lastError: null }
+    case 'working':
       return { ...session, ...began, status, evidence, waiting: null, lastError: null }
     case 'rested':
       return { ...session, ...began, status, evidence, waiting: null }

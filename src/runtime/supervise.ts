@@ -1,6 +1,7 @@
 import type { Agent } from './agent.ts'
 import { createBus, type Bus } from './bus.ts'
 import type { Limits } from './config.ts'
+import { createDialogs, type Dialogs } from './dialogs.ts'
 import { createRegistries } from './registries.ts'
 import { advance, ending, isEnded, type Observation } from './session.ts'
 import type { Store } from './store.ts'
@@ -26,8 +27,7 @@ export interface Supervisor {
   save(record: SessionRecord): void
   /** Ends a session that has no program. */
   fail(record: SessionRecord, reason: string): void
-  /** Looks at the screen of a session that is still starting after its agent's time for that. */
-  expect(id: string): void
+  readonly dialogs: Dialogs
   close(): void
 }
 
@@ -41,8 +41,6 @@ export interface SupervisorOptions {
 }
 
 const recoverAgainMs = 5000
-/** A dialog fits on a screen. */
-const dialogLines = 60
 
 export async function supervise({ backends, agents, store, limits, now, log }: SupervisorOptions): Promise<Supervisor> {
   const changes = createBus<Change>()
@@ -110,6 +108,8 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     happened,
   })
 
+  const dialogs = createDialogs({ store, backends, agents, now, happened, log })
+
   function attend(record: SessionRecord): void {
     if (isEnded(record.session.status)) return
     registries.attend(record)
@@ -146,26 +146,6 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     timers.add(timer)
   }
 
-  // ---- sessions that do not begin ------------------------------------------------------------------------------------
-
-  function expect(id: string): void {
-    const { session } = store.get(id)!
-    const startup = agents[session.agent]?.startup
-    if (!startup || session.status !== 'starting') return
-    const left = Date.parse(session.createdAt) + startup.afterMs - now().getTime()
-    after(Math.max(left, 0), () => void lookAtStart(id, startup).catch(problem('a screen cannot be read', id)))
-  }
-
-  async function lookAtStart(id: string, startup: NonNullable<Agent['startup']>): Promise<void> {
-    const handle = store.get(id)?.handle
-    const backend = backends[store.get(id)?.session.backend ?? '']
-    if (!handle || !backend) return
-    const { text } = await backend.capture(handle, dialogLines)
-    const record = store.get(id)
-    if (record?.session.status !== 'starting') return
-    save(advance(record, startup.read(text, now().toISOString())))
-  }
-
   // ---- taking over after a restart -----------------------------------------------------------------------------------
 
   /** Follows every live session of a backend again. One that was being started is there or never was: the backend's list decides. */
@@ -176,7 +156,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
         if (!handle) continue
         await backend.follow({ id: session.id, handle }, cursor)
         if (stopping !== null) backend.stop(handle, limits.graceMs).catch(problem('a session does not end', session.id))
-        expect(session.id)
+        dialogs.expect(session.id)
         attend(store.get(session.id)!)
       }
       const sightings = new Map((await backend.list()).map((sighting) => [sighting.id, sighting]))
@@ -192,7 +172,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
         }
         save({ ...record, handle: sighting.handle, session: { ...record.session, attach: backend.attach(sighting.handle) } })
         await backend.follow(sighting, record.cursor)
-        expect(record.session.id)
+        dialogs.expect(record.session.id)
       }
     } catch (error) {
       log('a backend cannot be asked for its sessions', { backend: name, error: String(error) })
@@ -217,11 +197,12 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     put,
     save,
     fail,
-    expect,
+    dialogs,
     close() {
       for (const timer of timers) clearTimeout(timer)
       registries.close()
       transcripts.close()
+      dialogs.close()
     },
   }
 }

@@ -228,8 +228,11 @@ export type Event =
   /** With `waiting` a person is needed before another turn can do better. */
   | { readonly type: 'turn_failed'; readonly evidence: Evidence; readonly error: string; readonly waiting?: Waiting }
   | { readonly type: 'asked'; readonly evidence: Evidence; readonly waiting: Waiting; readonly prompt?: OpenPrompt }
-  /** A prompt is over, and the agent works on unless it asks something else as well. Every other event but `asked` ends all prompts. */
-  | { readonly type: 'settled'; readonly evidence: Evidence; readonly prompt: string }
+  /**
+   * A prompt is over, and the agent works on unless it asks something else as well; one that asked before it began goes on
+   * to begin. Every other event but `asked` ends all prompts.
+   */
+  | { readonly type: 'settled'; readonly evidence: Evidence; readonly prompt: string; readonly begins?: boolean }
   | { readonly type: 'completed' | 'failed' | 'killed'; readonly evidence: Evidence; readonly exit: Exit }
 
 /**

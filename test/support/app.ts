@@ -31,6 +31,8 @@ export interface TestApp {
   request(path: string, init?: RequestInit): Promise<Response>
   /** The address of a real listener; the first call starts it. */
   listen(): Promise<string>
+  /** Another server takes over, after `meanwhile`; `runtime` is its. */
+  restart(meanwhile?: () => Promise<void>): Promise<void>
   /** Runs tmux by hand on the server's socket. */
   tmux(...args: readonly string[]): Promise<string>
   /** Ends every session, the tmux server and the listener, and removes all files. */
@@ -71,24 +73,36 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
 
   try {
     await Promise.all([mkdir(state, { recursive: true }), mkdir(project, { recursive: true })])
-    const storage = options.storage ?? createStorage({ driver: files({ base: join(state, 'store') }) })
     const newId = createIds()
-    const runtime = await createRuntime({
-      backends: { local: tmux(options.program === undefined ? {} : { program: options.program })({ directory: state, socket }) },
-      agents: options.agents ?? { shell: shell() },
-      store: await openStore(storage),
-      once: await openOnce(storage, newId, () => new Date()),
-      onLimit: options.onLimit ?? 'wait',
-      limits: { ...defaultLimits, graceMs: 300, ...options.limits },
-      cwd: project,
-      environment: { INSTAR_TOKEN: token, ...(options.environment ?? process.env) },
-      newId,
-      log,
-    })
-    const app = createApp(runtime, { token, version: '1.2.3', allowedHosts: ['Instar.example.com'], log })
+    const start = async () => {
+      const storage = options.storage ?? createStorage({ driver: files({ base: join(state, 'store') }) })
+      return createRuntime({
+        backends: { local: tmux(options.program === undefined ? {} : { program: options.program })({ directory: state, socket }) },
+        agents: options.agents ?? { shell: shell() },
+        store: await openStore(storage),
+        once: await openOnce(storage, newId, () => new Date()),
+        onLimit: options.onLimit ?? 'wait',
+        limits: { ...defaultLimits, graceMs: 300, ...options.limits },
+        cwd: project,
+        environment: { INSTAR_TOKEN: token, ...(options.environment ?? process.env) },
+        newId,
+        log,
+      })
+    }
+    let runtime = await start()
+    const appOf = () => createApp(runtime, { token, version: '1.2.3', allowedHosts: ['Instar.example.com'], log })
+    let app = appOf()
     let server: ReturnType<typeof createAdaptorServer> | null = null
     return {
-      runtime,
+      get runtime() {
+        return runtime
+      },
+      async restart(meanwhile = async () => {}) {
+        await runtime.close()
+        await meanwhile()
+        runtime = await start()
+        app = appOf()
+      },
       token,
       state,
       project,
@@ -101,7 +115,7 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
       },
       async listen() {
         if (!server) {
-          server = createAdaptorServer({ fetch: app.fetch })
+          server = createAdaptorServer({ fetch: (request: Request) => app.fetch(request) })
           await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve))
         }
         return `http://127.0.0.1:${(server.address() as AddressInfo).port}`

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { claude, type ClaudeOptions } from '../../src/plugins/agents/claude.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
 import type { Session } from '../../src/runtime/types.ts'
-import { testApp, type TestApp } from './app.ts'
+import { testApp, type TestApp, type TestAppOptions } from './app.ts'
 import { startModel, type Model } from './model.ts'
 import { until } from './wait.ts'
 
@@ -20,14 +20,19 @@ export interface ClaudeApp extends TestApp {
   reaches(name: string, ...statuses: Session['status'][]): Promise<Session>
 }
 
-/** The app with the real Claude Code, a fresh home, and a stand-in for the model on loopback. */
-export async function claudeApp(version: ClaudeVersion, options: ClaudeOptions = {}): Promise<ClaudeApp> {
+/** The app with the real Claude Code, a fresh home, and a stand-in for the model on loopback. Only a subscription has usage limits. */
+export async function claudeApp(
+  version: ClaudeVersion,
+  options: ClaudeOptions = {},
+  { subscription = false, ...more }: { subscription?: boolean } & Pick<TestAppOptions, 'onLimit'> = {},
+): Promise<ClaudeApp> {
   const program = programOf(version)
   const home = await mkdtemp(join(tmpdir(), 'instar-claude-'))
   // Somebody who has used claude before: its first-run dialogs are the user's, never ours to answer.
   await writeFile(join(home, '.claude.json'), JSON.stringify({ hasCompletedOnboarding: true }))
   const model = await startModel()
   const app = await testApp({
+    ...more,
     agents: {
       claude: claude({
         program,
@@ -44,7 +49,7 @@ export async function claudeApp(version: ClaudeVersion, options: ClaudeOptions =
       PATH: process.env['PATH'] ?? '',
       HOME: home,
       ANTHROPIC_BASE_URL: model.url,
-      ...(process.env['X_NO_AUTH'] ? {} : { ANTHROPIC_AUTH_TOKEN: 'stand-in' }),
+      ...(subscription ? { CLAUDE_CODE_OAUTH_TOKEN: 'stand-in' } : { ANTHROPIC_AUTH_TOKEN: 'stand-in' }),
       CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
       DISABLE_TELEMETRY: '1',
       DISABLE_ERROR_REPORTING: '1',
@@ -53,6 +58,9 @@ export async function claudeApp(version: ClaudeVersion, options: ClaudeOptions =
   })
   return {
     ...app,
+    get runtime() {
+      return app.runtime
+    },
     model,
     home,
     reaches: (name, ...statuses) =>

@@ -6,6 +6,7 @@ import { waitingFor } from '../../runtime/session.ts'
 import { answerPrompt, promptOf } from './claude-prompts.ts'
 import { transcript } from './claude-transcript.ts'
 import { limitEnd } from './limit.ts'
+import { answerDialog, dialogOf } from './menu.ts'
 import { boxed, chunks, isTooLong, submitted, withoutSuggestion } from './text.ts'
 
 export interface ClaudeOptions {
@@ -89,7 +90,7 @@ export function claude({
     read: (sight, record) => (sight.type === 'signal' ? readHook(sight.signal, record) : null),
     conversation: readConversation,
     transcript,
-    answer: answerPrompt,
+    answer: (prompt, reply) => (prompt.mailbox === null ? answerDialog(prompt, reply) : answerPrompt(prompt, reply)),
     registry: {
       directory: (env) => join(env['CLAUDE_CONFIG_DIR'] || join(env['HOME'] ?? '/', '.claude'), 'sessions'),
       read: readEntry,
@@ -130,7 +131,11 @@ const working: Meaning = { type: 'working' }
 /** What each hook says. A hook that is not here is not installed. */
 const meanings: Readonly<Record<string, (payload: Payload, record: SessionRecord, signal: Signal) => Meaning | null>> = {
   // The composer is up. At a start the prompt follows at once, and with it UserPromptSubmit.
-  SessionStart: ({ source }, { session }) => (source === 'clear' || session.prompt === '' ? { type: 'rested' } : null),
+  SessionStart: ({ source }, { session, prompts }) => {
+    if (source === 'clear' || (session.prompt === '' && source !== 'compact')) return { type: 'rested' }
+    // A person has answered the dialog at the start.
+    return prompts[0] ? { type: 'settled', prompt: prompts[0].id, begins: true } : null
+  },
   UserPromptSubmit: () => working,
   PreToolUse: unlessAsked,
   PostToolUse: unlessAsked,
@@ -214,9 +219,10 @@ const dialogs = [
 function readStartup(screen: string, at: string): Event {
   const kind = dialogs.find(({ shows }) => shows.test(screen))?.kind ?? 'question'
   const message = screen.trim().split('\n').slice(-20).join('\n')
+  const prompt = dialogOf(screen, kind, message, at)
   return {
     type: 'asked',
-    waiting: { kind, message },
+    ...(prompt ? { prompt, waiting: waitingFor(prompt) } : { waiting: { kind, message } }),
     evidence: { source: 'screen', rule: `no hook told of a start within ${startupMs / 1000} s; this is what the screen shows`, at },
   }
 }
