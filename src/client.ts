@@ -2,10 +2,23 @@ import { hc } from 'hono/client'
 import type { App } from './app.ts'
 import { errorStatus, InstarError, type ErrorCode } from './runtime/error.ts'
 import type { Receipt } from './runtime/deliveries.ts'
+import type { Message, Reply } from './runtime/agent.ts'
 import type { Health } from './runtime/backend.ts'
-import type { Session, SpawnRequest, Status } from './runtime/types.ts'
+import type { Prompt, ResumeRequest, Session, SpawnRequest, Status } from './runtime/types.ts'
 
-export { InstarError, type ErrorCode, type Health, type Receipt, type Session, type SpawnRequest, type Status }
+export {
+  InstarError,
+  type ErrorCode,
+  type Health,
+  type Message,
+  type Prompt,
+  type Receipt,
+  type Reply,
+  type ResumeRequest,
+  type Session,
+  type SpawnRequest,
+  type Status,
+}
 
 export interface ClientOptions {
   /** Where the server listens, such as `http://127.0.0.1:4040`. */
@@ -45,7 +58,26 @@ export interface Client {
   list(options?: { status?: readonly Status[] | undefined }): Promise<Session[]>
   get(ref: string): Promise<Session>
   output(ref: string, options?: { lines?: number | undefined }): Promise<Output>
-  input(ref: string, text: string): Promise<Receipt>
+  /** Types a text and Enter; `queue` waits until the agent has nothing to do. With the same key it is typed at most once. */
+  input(
+    ref: string,
+    text: string,
+    options?: { mode?: 'steer' | 'queue' | undefined; idempotencyKey?: string | undefined },
+  ): Promise<Receipt>
+  /** Resolves when the session is in one of the statuses (default: neither `starting` nor `running`), or after `timeout` seconds (default 30). */
+  wait(
+    ref: string,
+    options?: { for?: readonly Status[] | undefined; timeout?: number | undefined },
+  ): Promise<Session & { timedOut: boolean }>
+  /** Stops what the agent does now, not the session. */
+  interrupt(ref: string): Promise<Session>
+  /** What the agent asks, oldest first. */
+  prompts(ref: string): Promise<Prompt[]>
+  /** `choice` is the id of an option; for a question that holds several, one for each. */
+  answer(ref: string, prompt: string, reply: Reply): Promise<Session>
+  messages(ref: string): Promise<Message[]>
+  /** A new run that goes on with the conversation of an ended one. */
+  resume(ref: string, request?: ResumeRequest): Promise<Session>
   end(ref: string, options?: { purge?: boolean | undefined }): Promise<Session>
   health(): Promise<ServerHealth>
 }
@@ -91,7 +123,23 @@ export function createClient({ url, token, signal, fetch: send = fetch }: Client
           ...given({ query: { lines: lines?.toString() }, header: { Accept: 'application/json' } }),
         }),
       ),
-    input: async (ref, text) => read(session.input.$post({ param: { name: segment(ref) }, ...given({ json: { text } }) })),
+    input: async (ref, text, { mode, idempotencyKey } = {}) =>
+      read(
+        session.input.$post({
+          param: { name: segment(ref) },
+          ...given({ json: { text, mode }, ...(idempotencyKey === undefined ? {} : { header: { 'Idempotency-Key': idempotencyKey } }) }),
+        }),
+      ),
+    wait: async (ref, { for: statuses, timeout } = {}) =>
+      read(
+        session.wait.$get({ param: { name: segment(ref) }, ...given({ query: { for: statuses?.join(), timeout: timeout?.toString() } }) }),
+      ),
+    interrupt: async (ref) => read(session.interrupt.$post({ param: { name: segment(ref) } })),
+    prompts: async (ref) => read(session.prompts.$get({ param: { name: segment(ref) } })),
+    answer: async (ref, id, reply) =>
+      read(session.prompts[':id'].$post({ param: { name: segment(ref), id: segment(id, 'prompt') }, ...given({ json: reply }) })),
+    messages: async (ref) => read(session.messages.$get({ param: { name: segment(ref) } })),
+    resume: async (ref, request = {}) => read(session.resume.$post({ param: { name: segment(ref) }, ...given({ json: request }) })),
     end: async (ref, { purge } = {}) =>
       read(session.$delete({ param: { name: segment(ref) }, ...given({ query: { purge: purge?.toString() } }) })),
     health: () => read(api.health.$get()),
@@ -109,9 +157,12 @@ interface Answer {
 const given = (request: { json?: unknown; query?: Record<string, string | undefined>; header?: Record<string, string> }): {} => request
 
 /** A ref as a part of a path: `..` or nothing at all would lead to another route. */
-function segment(ref: string): string {
+function segment(ref: string, what: 'session' | 'prompt' = 'session'): string {
   if (/^[\w-]+$/.test(ref)) return ref
-  throw new InstarError('session_not_found', `Cannot find session "${ref}": no session can have that name or id`)
+  throw new InstarError(
+    what === 'session' ? 'session_not_found' : 'prompt_closed',
+    `Cannot find ${what} "${ref}": no ${what} can have that name or id`,
+  )
 }
 
 function errorOf(body: unknown): InstarError | null {

@@ -22,7 +22,7 @@ export function promptOf(
   const asked = tool === 'AskUserQuestion' ? v.safeParse(questionsSchema, input) : null
   const questions = asked?.success ? asked.output.questions : null
   return {
-    id: mailbox ?? at,
+    id: mailbox ?? `hook-${Date.parse(at)}`,
     mailbox,
     kind: questions ? 'question' : 'permission',
     message: questions ? questions.map(({ question }) => question).join('\n') : `${tool} ${JSON.stringify(input)}`.slice(0, 2000),

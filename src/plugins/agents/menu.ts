@@ -32,7 +32,7 @@ export function dialogOf(screen: string, kind: OpenPrompt['kind'], message: stri
   const menu = menuOf(screen)
   if (!menu) return null
   const options = menu.options.map((label, place) => ({ id: String(place + 1), label }))
-  return { id: `screen-${at}`, mailbox: null, kind, message, options, openedAt: at, details: { selected: menu.selected } }
+  return { id: `screen-${Date.parse(at)}`, mailbox: null, kind, message, options, openedAt: at, details: { selected: menu.selected } }
 }
 
 /** The keys that choose an option of a dialog as it is now. */
