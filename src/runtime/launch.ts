@@ -61,7 +61,12 @@ export function launchOf(
 ): Launch {
   const { id, model, cwd } = chosen
   const { name, prompt, args = [], size = defaultSize } = request
-  const env = { ...inheritedEnvironment(environment, agent.inherits, allowedEnvironment), INSTAR_SESSION: name, ...request.env }
+  const env = {
+    ...inheritedEnvironment(environment, agent.inherits, allowedEnvironment),
+    INSTAR_SESSION: name,
+    ...request.env,
+    INSTAR_SESSION_ID: id,
+  }
   return { id, name, prompt, resume, model, cwd, env, args, size }
 }
 

@@ -179,7 +179,10 @@ export interface Launch {
   readonly size: Size
 }
 
-/** A program to run in a terminal. `env` is the whole environment; nothing is inherited. */
+/**
+ * A program to run in a terminal. `env` is the whole environment; nothing is inherited. In it `INSTAR_SESSION_ID` is the
+ * session's id, by which a backend may know what the program has started.
+ */
 export interface Command {
   readonly argv: readonly [string, ...string[]]
   readonly env: Readonly<Record<string, string>>

@@ -196,9 +196,10 @@ function readEntry(entry: unknown, { session, conversation }: SessionRecord): Ev
   const at = new Date(parsed.output.statusUpdatedAt).toISOString()
   if (at <= session.evidence.at) return null
   const evidence = { source: 'transcript', rule: `its registry says ${status}`, at } as const
-  if (status === 'idle' && session.status !== 'idle') return { type: 'rested', evidence }
-  // That a prompt was submitted is no proof of a turn: a hook of the project's own may have refused it.
-  if (status === 'busy' && (session.status !== 'running' || session.evidence.rule === 'UserPromptSubmit'))
+  // After a Stop that was not the end it is idle for some milliseconds, before it goes on by itself.
+  if (status === 'idle' && session.status !== 'idle' && session.evidence.rule !== 'Stop') return { type: 'rested', evidence }
+  // That a prompt was submitted is no proof of a turn: a hook of the project's own may have refused it. And no hook tells that it goes on.
+  if (status === 'busy' && (session.status !== 'running' || ['UserPromptSubmit', 'Stop'].includes(session.evidence.rule)))
     return { type: 'working', evidence }
   // 2.1.197 asks in a dialog what to do about a limit.
   if (status === 'waiting' && session.waiting?.kind === 'limit') return { type: 'asked', waiting: session.waiting, evidence }

@@ -34,6 +34,21 @@ export async function descendants(root: number): Promise<number[]> {
   return [...found]
 }
 
+/** The variable by which a session's processes are known that have left its process tree; see `Command.env`. */
+const mark = 'INSTAR_SESSION_ID'
+const withEnvironment = process.platform === 'darwin' ? ['-AEww'] : ['axeww']
+let environments: Promise<string> | null = null
+
+/** Every process with a session's mark in its environment: also one that a parent which is gone had started. */
+export async function marked(id: string): Promise<number[]> {
+  // Many sessions that end together share one look at all processes.
+  environments ??= execa('ps', [...withEnvironment, '-o', 'pid=,command='], { timeout: 10_000, maxBuffer: 500_000_000 })
+    .then(({ stdout }) => stdout)
+    .finally(() => (environments = null))
+  const rows = (await environments).split('\n').filter((row) => `${row} `.includes(` ${mark}=${id} `))
+  return rows.map((row) => Number.parseInt(row, 10)).filter((pid) => pid !== process.pid)
+}
+
 /** The process whose arguments end with `words`; null when there is none. */
 export async function findProcess(words: string): Promise<number | null> {
   const { stdout } = await execa('ps', ['-A', '-ww', '-o', 'pid=,args='], { timeout: 10_000 })

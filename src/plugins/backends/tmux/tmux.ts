@@ -8,7 +8,7 @@ import type { Command, Handle, Report } from '../../../runtime/types.ts'
 import { connect, keeperName, oldestVersion, type Connection } from './connection.ts'
 import type { Control } from './control.ts'
 import { sessionDirectory } from './directory.ts'
-import { descendants, onRequest, terminate } from './processes.ts'
+import { descendants, marked, onRequest, terminate } from './processes.ts'
 import { line, literalTime, shellQuote, versionNumber } from './protocol.ts'
 import { followLines } from './lines.ts'
 import { launcher } from './scripts.ts'
@@ -116,9 +116,9 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
   }
 
   /** Ends what a launcher started, and then what that started on its way out. */
-  async function endAll(launcher: number, graceMs: number): Promise<void> {
+  async function endAll(id: string, launcher: number, graceMs: number): Promise<void> {
     for (let tries = 0; tries < endTries; tries++) {
-      const pids = await descendants(launcher)
+      const pids = [...new Set([...(await descendants(launcher)), ...(await marked(id))])].filter((pid) => pid !== launcher)
       if (pids.length === 0) return
       await terminate(pids, onRequest(graceMs))
     }
@@ -128,7 +128,7 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
   async function sweep(id: string, graceMs: number): Promise<void> {
     const row = (await tracker.rows()).find((each) => each.id === id)
     if (!row) return
-    if (!row.dead) await endAll(row.pid, graceMs)
+    if (!row.dead) await endAll(id, row.pid, graceMs)
     await (await client()).control.run(['kill-session', '-t', row.pane]).catch(() => {})
   }
 
@@ -275,7 +275,7 @@ function createTmux({ directory: base, socket }: BackendState, { program = 'tmux
       await session.begun
       await tracker.paneOf(session)
       const { pid } = session
-      if (pid !== null) await endAll(pid, graceMs)
+      if (pid !== null) await endAll(id, pid, graceMs)
       await Promise.race([session.ended, timeout(recordTimeoutMs)])
       if (tracker.get(id) !== session || pid === null) return
       await terminate([pid], onRequest(0))

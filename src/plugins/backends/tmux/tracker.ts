@@ -3,7 +3,7 @@ import type { Tail } from '../../../runtime/backend.ts'
 import type { Exit, Report, Sight } from '../../../runtime/types.ts'
 import { keeperName } from './connection.ts'
 import { signalName, type Entry, type SessionDirectory } from './directory.ts'
-import { afterHangUp, descendants, findProcess, isAlive, terminate } from './processes.ts'
+import { afterHangUp, descendants, findProcess, isAlive, marked, terminate } from './processes.ts'
 import { screenOf, type Client } from './terminal.ts'
 
 /**
@@ -161,7 +161,12 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
       await session.follower?.catchUp()
       await tell({ id: session.id, cursor: session.cursor, sights: [{ type: 'exited', exit }] })
       drop(session)
-      if (pane !== null) await bury(session.id, pane)
+      // What a program that was killed had started does not hear of it.
+      const isKilled = exit.code === null
+      await Promise.all([
+        pane !== null && bury(session.id, pane),
+        isKilled && marked(session.id).then((pids) => terminate(pids, afterHangUp)),
+      ])
     })().catch(() => {
       session.reaping = null
       // Nobody else will look: a session without a pane is not awaited by a scan.
