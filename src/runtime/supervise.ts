@@ -89,6 +89,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     const record = store.get(id)
     if (!record || isEnded(record.session.status)) return
     save(advance(record, event))
+    attend(record)
   }
 
   const transcripts = createTranscripts({

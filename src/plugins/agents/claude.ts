@@ -191,7 +191,8 @@ const entrySchema = v.object({ sessionId: v.string(), status: v.string(), status
 /** No hook tells of Esc or of "No" at a dialog; the registry does. What a hook has told later counts more. */
 function readEntry(entry: unknown, { session, conversation }: SessionRecord): Event | null {
   const parsed = v.safeParse(entrySchema, entry)
-  if (!parsed.success || parsed.output.sessionId !== conversation?.id || session.status === 'starting') return null
+  const id = conversation?.id ?? sessionUuid(session.id)
+  if (!parsed.success || parsed.output.sessionId !== id || session.status === 'starting') return null
   const { status, waitingFor } = parsed.output
   const at = new Date(parsed.output.statusUpdatedAt).toISOString()
   if (at <= session.evidence.at) return null
@@ -218,6 +219,14 @@ const dialogs = [
 ] as const
 
 function readStartup(screen: string, at: string): Event {
+  // A project may have switched all hooks off; its registry tells from now on.
+  if (draft(screen) !== null) {
+    const type = /esc to interrupt/i.test(screen) ? 'working' : 'rested'
+    return {
+      type,
+      evidence: { source: 'screen', rule: `its composer shows, and no hook told of a start within ${startupMs / 1000} s`, at },
+    }
+  }
   const kind = dialogs.find(({ shows }) => shows.test(screen))?.kind ?? 'question'
   const message = screen.trim().split('\n').slice(-20).join('\n')
   const prompt = dialogOf(screen, kind, message, at)
