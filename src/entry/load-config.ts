@@ -27,6 +27,7 @@ const config = v.pipe(
     agents: plugins,
     storage: v.optional(notArray),
     limits: v.optional(v.strictObject({ maxSessions: v.optional(count), graceMs: v.optional(count) })),
+    onLimit: v.optional(v.picklist(['wait', 'resume'])),
     port: v.optional(port),
     host: v.optional(text),
     allowedHosts: v.optional(v.array(text)),

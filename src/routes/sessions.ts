@@ -32,12 +32,18 @@ export function sessionRoutes(runtime: Runtime) {
       const query = parse(alsoWaitQuery, queryOf(c.req.url), 'query')
       const request = parse(spawnSchema, await jsonBody(c.req.raw, maxSpawnBody), 'body')
       const wait = waitOf(query, c.req.raw.signal)
-      const spawn = async (id?: string) => {
-        const session = await runtime.spawn(request, id)
-        return wait ? flat(await runtime.wait(session.id, wait)) : session
-      }
-      const find = (id: string): Session | undefined => runtime.list().find((session) => session.id === id)
-      return c.json(await once(c, runtime, { request, wait: query.wait }, spawn, find), 201)
+      const answer = async (id: string) => (wait ? flat(await runtime.wait(id, wait)) : runtime.get(id))
+      const session = await once(
+        c,
+        runtime,
+        { request, wait: query.wait },
+        {
+          make: async (id) => answer((await runtime.spawn(request, id)).id),
+          isMade: (id) => runtime.has(id),
+          answer,
+        },
+      )
+      return c.json(session, 201)
     })
     .get('/tmux', async (c) => {
       parse(noQuery, queryOf(c.req.url), 'query')

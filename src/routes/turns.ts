@@ -29,13 +29,22 @@ export function turnRoutes(runtime: Runtime) {
       const query = parse(alsoWaitQuery, queryOf(c.req.url), 'query')
       const input = parse(inputSchema, await jsonBody(c.req.raw, maxBody), 'body')
       const wait = waitOf(query, c.req.raw.signal)
-      const find = (id: string) => runtime.inputs(name).find((receipt) => receipt.id === id)
-      const type = async (id?: string) => {
-        if (!wait) return runtime.input(name, input, id)
-        const { receipt, ...waited } = await runtime.inputAndWait(name, input, wait, id)
-        return { ...receipt, ...waited }
-      }
-      return c.json(await once(c, runtime, { input, wait: query.wait }, type, find))
+      const receiptOf = (id: string) => (runtime.has(name) ? runtime.inputs(name).find((receipt) => receipt.id === id) : undefined)
+      const receipt = await once(
+        c,
+        runtime,
+        { input, wait: query.wait },
+        {
+          async make(id) {
+            if (!wait) return runtime.input(name, input, id)
+            const { receipt, ...waited } = await runtime.inputAndWait(name, input, wait, id)
+            return { ...receipt, ...waited }
+          },
+          isMade: (id) => receiptOf(id) !== undefined,
+          answer: async (id) => ({ ...receiptOf(id)!, ...(wait ? await runtime.wait(name, wait) : {}) }),
+        },
+      )
+      return c.json(receipt)
     })
     .post('/:name/interrupt', async (c) => {
       parse(noQuery, queryOf(c.req.url), 'query')

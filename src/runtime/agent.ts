@@ -13,8 +13,10 @@ export interface Agent {
   type(text: string): readonly Keystroke[]
   /** What stops what the program does now, and not the program. */
   readonly interrupt?: readonly Keystroke[]
-  /** Whether a signal proves that the composer took a text. Without it a receipt stays at `typed`. */
-  readonly took?: (signal: Signal) => boolean
+  /** Whether a signal proves that the composer took a text, as it was typed. Without it a receipt stays at `typed`. */
+  readonly took?: (signal: Signal, text: string) => boolean
+  /** Whether a signal proves that a turn began, besides the events that do. */
+  readonly began?: (signal: Signal) => boolean
   /** What stands in the composer of a screen with its styles; null when it shows no composer. Without it nobody's draft is seen. */
   readonly draft?: (screen: string) => string | null
   /** What empties the composer of a text that was typed into it. Without it what an interrupt brings back counts as somebody's draft. */
@@ -57,8 +59,8 @@ export interface Registry {
 export interface Transcript {
   /** What a line says; null when it is no part of the conversation. Messages with one id are parts of one. */
   message(line: unknown): Message | null
-  /** Whether a line tells that a text was put into the queue for the next turn (1), or taken out of it (-1); otherwise 0. */
-  queued?(line: unknown): number
+  /** Whether a line tells that texts were put into the queue for the next turn, or with a negative number taken out of it; otherwise null. */
+  queued?(line: unknown): { readonly by: number; readonly at: string } | null
   /** What a line means for the session, where the agent's hooks do not tell; null when it is older than what is known. */
   read?(line: unknown, record: SessionRecord): Event | null
 }

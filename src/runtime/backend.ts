@@ -63,7 +63,7 @@ export interface Backend {
   remove(id: string): Promise<void>
   /** Gives a waiting hook its answer. Resolves to whether it took it: false when it waits no more. */
   answer?(handle: Handle, mailbox: string, text: string): Promise<boolean>
-  /** Tells every complete line of a file after `cursor` (a byte offset), now and whenever one is added. A file that is not there yet has no lines. */
+  /** Tells every complete line of a file after `cursor` (a byte offset), now and whenever one is added. Rejects when there is no such file. */
   tail?(path: string, cursor: number, tell: (lines: readonly string[], cursor: number) => void): Promise<Tail>
   /** Tells the text of every file in a directory, now and whenever one changes, until the returned function is called. Rejects when there is no such directory. */
   watch?(directory: string, tell: (text: string) => void): Promise<() => void>

@@ -1,14 +1,14 @@
 import type { Agent, Reply } from './agent.ts'
+import { createAnswers } from './answers.ts'
 import { first } from './bus.ts'
-import { createDeliveries, refuseEnded, type Receipt } from './deliveries.ts'
-import { isHeard } from './dialogs.ts'
+import { createDeliveries, refuseEnded, type Receipt, type Sent } from './deliveries.ts'
 import { InstarError } from './error.ts'
 import { createLock } from './lock.ts'
-import { isEnded } from './session.ts'
+import { hasComposer, isEnded } from './session.ts'
 import type { Store } from './store.ts'
 import type { Change, Supervisor } from './supervise.ts'
 import type { Backend } from './backend.ts'
-import type { Keystroke, OpenPrompt, Session, SessionRecord, Stage } from './types.ts'
+import type { Keystroke, Session, SessionRecord, Signal } from './types.ts'
 import { createWaits, type Wait, type Waited, type Waits } from './wait.ts'
 
 /**
@@ -21,12 +21,13 @@ export type Input =
 
 /** What is typed into sessions, one thing at a time for each, and what becomes of it. `id` is the receipt's. */
 export interface Inbox extends Waits {
-  type(record: SessionRecord, input: Input, id: string): Promise<Receipt>
+  /** `begin` is called when nothing but this input stands between the session and what comes next; what it throws stops it. */
+  type(record: SessionRecord, input: Input, id: string, begin?: () => void): Promise<Receipt>
   /** The same, and then waits; without a race with what the input brings about. */
   typeAndWait(record: SessionRecord, input: Input, id: string, wait: Wait): Promise<Waited & { receipt: Receipt }>
   /** Stops what the agent does now, not the session. Does nothing when it does nothing. */
   interrupt(record: SessionRecord): Promise<Session>
-  /** Gives a prompt its answer. Resolves when the agent took it. */
+  /** See `Answers`. */
   answer(record: SessionRecord, prompt: string, reply: Reply): Promise<Session>
   close(): void
 }
@@ -44,8 +45,9 @@ export interface InboxOptions {
 const takenTimeoutMs = 3000
 /** How often Enter is pressed, while the composer still shows the text. */
 const enterTries = 3
-/** How long an agent may take to act on keys that answer its dialog. */
-const answeredTimeoutMs = 5000
+/** How long a composer may take to show. */
+const composerTimeoutMs = 1000
+const lookAgainMs = 50
 /** A composer and the dialogs over it fit on a screen. */
 const screenLines = 60
 
@@ -55,6 +57,9 @@ export function createInbox({ store, agents, backendOf, supervisor, now, log }: 
   const waits = createWaits(store, changes)
   /** What was typed last, which a composer shows again after an interrupt: no person's draft. */
   const typed = new Map<string, string>()
+  const off = changes.on(({ record: { session } }) => {
+    if (isEnded(session.status)) typed.delete(session.id)
+  })
 
   async function send(record: SessionRecord, keystrokes: readonly Keystroke[]): Promise<void> {
     const handle = store.get(record.session.id)?.handle
@@ -70,145 +75,122 @@ export function createInbox({ store, agents, backendOf, supervisor, now, log }: 
 
   // ---- texts ---------------------------------------------------------------------------------------------------------
 
-  /** What the composer holds now; null when it cannot be told. */
-  async function draftOf(record: SessionRecord): Promise<string | null> {
-    const { draft } = agentOf(record)
+  /** What the composer holds now; null when the screen shows none. */
+  async function draftOf(record: SessionRecord, draft: (screen: string) => string | null): Promise<string | null> {
     const handle = store.get(record.session.id)?.handle
-    if (!draft || !handle) return null
+    if (!handle) return null
     return draft((await backendOf(record, 'read').capture(handle, screenLines, { styles: true })).text)
   }
 
-  /** Never sends along what a person has left in the composer. */
+  /** Resolves when the composer is there and empty: what a person has left in it is never sent along, and no dialog is answered. */
   async function clear(record: SessionRecord): Promise<void> {
-    const { id, name, prompt } = record.session
-    const draft = await draftOf(record)
-    if (draft === null || draft.trim() === '') return
-    const { erase } = agentOf(record)
-    const own = [typed.get(id) ?? prompt, prompt].map(squeeze)
-    if (erase && store.get(id)?.session.status === 'idle' && own.includes(squeeze(draft))) return send(record, erase)
-    throw new InstarError('composer_in_use', `Cannot send to session "${name}": a person has left a text in its composer`, { draft })
+    const { id, name } = record.session
+    const { draft, erase } = agentOf(record)
+    if (!draft) return
+    let found = await draftOf(record, draft)
+    // A screen can be seen in the middle of being drawn.
+    for (const began = Date.now(); found === null && Date.now() - began < composerTimeoutMs; found = await draftOf(record, draft))
+      await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
+    if (found === null)
+      throw new InstarError('session_waiting', `Cannot send to session "${name}": its screen shows no composer to type into`, {
+        waiting: null,
+      })
+    if (found.trim() === '') return
+    if (erase && store.get(id)?.session.status === 'idle' && isOwn(store.get(id)!, found)) return send(record, erase)
+    throw new InstarError('composer_in_use', `Cannot send to session "${name}": a person has left a text in its composer`, { draft: found })
   }
 
-  async function enter(record: SessionRecord, text: string, submits: boolean): Promise<Stage> {
-    const agent = agentOf(record)
+  /** Whether a draft is what was typed here: an interrupt brings a text back, and a server that was killed may have left one. */
+  function isOwn({ session: { id, prompt }, deliveries }: SessionRecord, draft: string): boolean {
+    return [typed.get(id), prompt, ...deliveries.map(({ text }) => text)].some((text) => text && squeeze(text).endsWith(squeeze(draft)))
+  }
+
+  async function enter(record: SessionRecord, text: string): Promise<Sent> {
+    const { type, took, draft } = agentOf(record)
     const { id } = record.session
-    const { took } = agent
     const held = store.get(id)?.pending ?? 0
-    await clear(record)
-    if (!submits) {
-      await send(
-        record,
-        agent.type(text).filter(({ type }) => type !== 'key'),
-      )
-      return 'typed'
-    }
     typed.set(id, text)
-    let keystrokes = agent.type(text)
+    let keystrokes = type(text)
+    const pasted = keystrokes.map((stroke) => (stroke.type === 'paste' ? stroke.text : '')).join('')
+    const isProof = (signal: Signal) => took?.(signal, pasted) === true
     for (let tries = 0; tries < enterTries; tries++) {
-      const isTaken = ({ record: { pending }, signals }: Change) => pending > held || (took !== undefined && signals.some(took))
+      const isTaken = ({ record: { pending }, signals }: Change) => pending > held || signals.some(isProof)
       const isOver = (change: Change) => change.record.session.id === id && (isTaken(change) || isEnded(change.record.session.status))
       const taken = took && first(changes, isOver, takenTimeoutMs)
       await send(record, keystrokes)
       const change = await taken
-      if (!took || (change && !isTaken(change))) return 'typed'
-      if (change) return 'submitted'
-      // An Enter can be taken for a part of the paste. It is pressed again only where the text can be seen to wait for it.
-      if (store.get(id)?.session.status === 'waiting' || !(await draftOf(record))) return 'typed'
-      keystrokes = keystrokes.slice(keystrokes.findLastIndex(({ type }) => type === 'key'))
+      if (!took || (change && !isTaken(change))) return { stage: 'typed' }
+      if (change) return { stage: 'submitted', ...proven(change.signals.find(isProof)) }
+      // An Enter can be taken for a part of the paste. It is pressed again only where this text can be seen to wait for it.
+      const left = draft && hasComposer(store.get(id)!.session) ? await draftOf(record, draft) : null
+      if (!left || !squeeze(pasted).endsWith(squeeze(left))) return { stage: 'typed' }
+      keystrokes = keystrokes.slice(keystrokes.findLastIndex((stroke) => stroke.type === 'key'))
     }
-    return 'typed'
+    return { stage: 'typed' }
   }
 
-  const deliveries = createDeliveries({
-    store,
-    supervisor,
-    now,
-    log,
-    oneAtATime,
-    type: enter,
-  })
+  const deliveries = createDeliveries({ store, supervisor, agents, now, log, oneAtATime, clear, enter })
 
-  /** `begin` is called when nothing but this input stands between the session and what comes next. */
+  /** What an input does to the terminal. */
+  async function carryOut(record: SessionRecord, input: Input): Promise<Sent> {
+    if ('keys' in input) {
+      await send(
+        record,
+        input.keys.map((key) => ({ type: 'key', key })),
+      )
+    } else if (input.submit === false) {
+      const strokes = agentOf(record).type(input.text)
+      await send(
+        record,
+        strokes.filter(({ type }) => type !== 'key'),
+      )
+    } else return enter(record, input.text)
+    return { stage: 'typed' }
+  }
+
   function type(record: SessionRecord, input: Input, id: string, begin = () => {}): Promise<Receipt> {
     return oneAtATime(record.session.id, async () => {
       const session = await waits.begun(record.session.id)
       begin()
-      if ('keys' in input) {
-        refuseEnded(session)
-        await send(
-          record,
-          input.keys.map((key) => ({ type: 'key', key })),
-        )
-        return { id, stage: 'typed', at: now().toISOString() }
+      if ('text' in input && input.mode === 'queue') return deliveries.queue(record, id, input.text, agentOf(record))
+      if ('keys' in input) refuseEnded(session)
+      else {
+        refuse(session)
+        await clear(record)
       }
-      if (input.mode === 'queue') return deliveries.queue(record, id, input.text, agentOf(record))
-      refuse(session)
-      return deliveries.deliver(record, id, input.text, input.submit !== false)
+      return deliveries.deliver(session.id, id, 'text' in input ? input.text : null, () => carryOut(record, input))
     })
   }
 
   async function typeAndWait(record: SessionRecord, input: Input, id: string, awaited: Wait): Promise<Waited & { receipt: Receipt }> {
     const session = record.session.id
+    const end = Date.now() + awaited.timeoutMs
     const aborter = new AbortController()
     const signal = awaited.signal ? AbortSignal.any([awaited.signal, aborter.signal]) : aborter.signal
-    const waiting: { changed?: Promise<Waited>; dequeued?: Promise<unknown> } = {}
+    const next: { change?: Promise<Waited>; typed?: Promise<Change | null> } = {}
     try {
       const receipt = await type(record, input, id, () => {
         // Nothing tells when a composer that says nothing has taken it: then the next change counts, from before the typing.
-        waiting.changed = waits.until(session, { ...awaited, signal }, false)
-        waiting.dequeued = first(changes, (change) => isTyped(change, session, id), awaited.timeoutMs, signal)
+        next.change = waits.until(session, { ...awaited, signal }, false)
+        next.typed = first(changes, (change) => isTyped(change, session, id), awaited.timeoutMs, signal)
       })
-      if (receipt.stage === 'typed') return { receipt, ...(await waiting.changed!) }
-      if (receipt.stage === 'queued') await waiting.dequeued
-      return { receipt, ...(await waits.until(session, awaited)) }
+      if (receipt.stage === 'typed') return { receipt, ...(await next.change!) }
+      if (receipt.stage === 'queued' && !(await next.typed))
+        return { receipt: deliveries.receipt(session, id), session: store.get(session)?.session ?? record.session, timedOut: true }
+      const waited = await waits.until(session, { ...awaited, timeoutMs: Math.max(end - Date.now(), 0) })
+      return { receipt: deliveries.receipt(session, id), ...waited }
     } finally {
       aborter.abort()
     }
   }
 
-  // ---- answers -------------------------------------------------------------------------------------------------------
-
-  async function answer(record: SessionRecord, id: string, reply: Reply): Promise<Session> {
-    const { name } = record.session
-    const prompt = openPrompt(store.get(record.session.id), id, name)
-    const agent = agentOf(record)
-    if (!agent.answer || prompt.options.length === 0)
-      throw new InstarError('invalid_request', `Cannot answer prompt "${id}" of session "${name}": it can only be answered at its terminal`)
-    check(prompt, reply, name)
-    if (prompt.mailbox === null && !isHeard(store.get(record.session.id)!)) {
-      const outcome = await supervisor.dialogs.answer(store.get(record.session.id)!, prompt, reply)
-      if (outcome === 'closed') throw closed(id, name)
-      if (outcome === 'open') throw staysOpen(id, name)
-      return store.get(record.session.id)!.session
-    }
-    const answer = agent.answer(prompt, reply)
-    if (answer.type === 'mailbox') {
-      const taken = await backendOf(record, 'answer').answer?.(store.get(record.session.id)!.handle!, prompt.mailbox ?? '', answer.text)
-      if (!taken) throw closed(id, name)
-      settle(record, prompt, 'its hook took the answer')
-    } else {
-      const isOver = ({ record: { session, prompts } }: Change) =>
-        session.id === record.session.id && !prompts.some((each) => each.id === id)
-      const over = first(changes, isOver, answeredTimeoutMs)
-      await send(record, answer.keystrokes)
-      if (!(await over)) throw staysOpen(id, name)
-    }
-    return store.get(record.session.id)!.session
-  }
-
-  function settle({ session }: SessionRecord, prompt: OpenPrompt, rule: string): void {
-    supervisor.happened(session.id, {
-      type: 'settled',
-      prompt: prompt.id,
-      evidence: { source: 'hook', rule, at: now().toISOString() },
-    })
-  }
+  const answers = createAnswers({ store, agents, backendOf, supervisor, now })
 
   return {
     ...waits,
     type,
     typeAndWait,
-    answer: (record, prompt, reply) => oneAtATime(record.session.id, () => answer(record, prompt, reply)),
+    answer: (record, prompt, reply) => oneAtATime(record.session.id, () => answers.answer(record, prompt, reply)),
     interrupt: (record) =>
       oneAtATime(record.session.id, async () => {
         const { name } = record.session
@@ -220,9 +202,14 @@ export function createInbox({ store, agents, backendOf, supervisor, now, log }: 
         if (session.status !== 'idle') await send(record, keys)
         return store.get(session.id)?.session ?? session
       }),
-    close: deliveries.close,
+    close() {
+      off()
+      deliveries.close()
+    },
   }
 }
+
+const proven = (proof: Signal | undefined): Pick<Sent, 'proof'> => (proof ? { proof } : {})
 
 const squeeze = (text: string): string => text.replace(/\s+/g, '')
 
@@ -230,35 +217,12 @@ const squeeze = (text: string): string => text.replace(/\s+/g, '')
 const isTyped = ({ record: { session, deliveries } }: Change, id: string, delivery: string): boolean =>
   session.id === id && !deliveries.some((each) => each.id === delivery && (each.stage === 'queued' || each.stage === 'typing'))
 
-const closed = (id: string, name: string): InstarError =>
-  new InstarError('prompt_closed', `Cannot answer prompt "${id}" of session "${name}": it is not open any more`)
-
-const staysOpen = (id: string, name: string): InstarError =>
-  new InstarError('backend_failed', `Cannot answer prompt "${id}" of session "${name}": it stays open`)
-
-function openPrompt(record: SessionRecord | undefined, id: string, name: string): OpenPrompt {
-  const prompt = record?.prompts.find((each) => each.id === id)
-  if (prompt) return prompt
-  throw closed(id, name)
-}
-
-function check({ id, options }: OpenPrompt, { choice }: Reply, name: string): void {
-  const known = options.map((option) => option.id)
-  const unknown = [choice].flat().find((each) => !known.includes(each))
-  if (unknown === undefined) return
-  throw new InstarError('invalid_request', `Cannot answer prompt "${id}" of session "${name}": choice must be one of ${known.join(', ')}`, {
-    field: 'choice',
-    options,
-  })
-}
-
 /** A text typed into a dialog would answer it. */
 function refuse(session: Session): void {
   refuseEnded(session)
-  const { name, status, waiting, lastError } = session
+  const { name, status, waiting } = session
   if (status === 'starting') throw new InstarError('session_starting', `Cannot send to session "${name}": it is still starting`)
-  // After a failed turn the composer is there, whatever the person is needed for.
-  if (status === 'waiting' && lastError === null)
+  if (!hasComposer(session))
     throw new InstarError(
       'session_waiting',
       `Cannot send to session "${name}": it waits for a person, who would be answered by this text`,

@@ -70,7 +70,7 @@ export function launchOf(
   return { id, name, prompt, resume, model, cwd, env, args, size }
 }
 
-export function firstRecord(session: Session, { args, size }: Launch, registry: string | null): SessionRecord {
+export function firstRecord(session: Session, { args, size, resume }: Launch, registry: string | null): SessionRecord {
   return {
     session,
     handle: null,
@@ -78,7 +78,7 @@ export function firstRecord(session: Session, { args, size }: Launch, registry: 
     registry,
     stopping: null,
     prompts: [],
-    conversation: null,
+    conversation: resume === null ? null : { id: resume, transcripts: [] },
     pending: 0,
     trail: [],
     deliveries: [],
@@ -102,7 +102,7 @@ export function choose<T>(kind: 'agent' | 'backend', plugins: Readonly<Record<st
 export function resumedRequest({ session, launch }: SessionRecord, request: ResumeRequest): SpawnRequest {
   const { name, agent, backend, model, cwd, jobSlug, labels, parent } = session
   const given = Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined))
-  for (const [field, known] of Object.entries({ agent, cwd })) {
+  for (const [field, known] of Object.entries({ agent, backend, cwd })) {
     if (given[field] === undefined || given[field] === known) continue
     throw new InstarError('invalid_request', `Cannot resume session "${name}": its ${field} is ${known}, and stays so`, { field })
   }
@@ -117,8 +117,6 @@ export function resumedRequest({ session, launch }: SessionRecord, request: Resu
     args: launch.args,
     size: launch.size,
     ...given,
-    agent,
-    cwd,
     resume: session.id,
   }
 }

@@ -16,17 +16,19 @@ export interface UsageLimitsOptions {
   /** Sessions go on by themselves when their limit ends. */
   readonly resumes: boolean
   readonly now: () => Date
-  readonly goOn: (record: SessionRecord) => Promise<unknown>
+  readonly goOn: (record: SessionRecord, isLimited: () => boolean) => Promise<unknown>
   readonly log: (message: string, data?: Record<string, unknown>) => void
 }
 
+/** A person who has left a text in the composer sends or deletes it, which nothing tells. */
+const tryAgainMs = 10_000
 /** Clocks differ a little. */
 const slackMs = 2000
 /** A timer takes at most 2^31 - 1 milliseconds. */
 const longestMs = 2 ** 31 - 1
 
 export function createUsageLimits({ store, supervisor, resumes, now, goOn, log }: UsageLimitsOptions): UsageLimits {
-  const timers = new Map<string, { until: string; timer: ReturnType<typeof setTimeout> }>()
+  const timers = new Map<string, { until: string; timer: ReturnType<typeof setTimeout> | undefined }>()
 
   function plan({ session }: SessionRecord): void {
     const until = limitOf(session)
@@ -34,17 +36,29 @@ export function createUsageLimits({ store, supervisor, resumes, now, goOn, log }
     if (planned?.until === until) return
     clearTimeout(planned?.timer)
     timers.delete(session.id)
-    if (until === undefined) return
+    if (until !== undefined) set(session.id, until, Date.parse(until) - now().getTime() + slackMs)
+  }
+
+  function set(id: string, until: string, ms: number): void {
     const timer = setTimeout(
-      () => {
-        timers.delete(session.id)
-        const record = store.get(session.id)
-        if (record && limitOf(record.session) === until)
-          goOn(record).catch((error: unknown) => log('a session does not go on after its limit', { id: session.id, error: String(error) }))
-      },
-      Math.min(Math.max(Date.parse(until) - now().getTime(), 0) + slackMs, longestMs),
+      () => (ms > longestMs ? set(id, until, ms - longestMs) : ring(id, until)),
+      Math.min(Math.max(ms, 0), longestMs),
     )
-    timers.set(session.id, { until, timer })
+    timers.set(id, { until, timer })
+  }
+
+  function ring(id: string, until: string): void {
+    // While it is told to go on, the limit that is over stays planned, and is not planned again.
+    timers.set(id, { until, timer: undefined })
+    const record = store.get(id)
+    if (!record || limitOf(record.session) !== until) return
+    const isLimited = () => limitOf(store.get(id)?.session ?? record.session) === until
+    goOn(record, isLimited).catch((error: unknown) => {
+      if (!isLimited()) return
+
+      log('a session does not go on after its limit', { id, error: String(error) })
+      set(id, until, tryAgainMs)
+    })
   }
 
   const off = resumes ? supervisor.changes.on(({ record }: Change) => plan(record)) : () => {}

@@ -4,17 +4,17 @@ import { InstarError } from './error.ts'
 
 /** Keeps the answers to requests that came with an idempotency key, for a day and over restarts: what a key asks for is done at most once. */
 export interface Once {
-  /**
-   * The answer of the first request with this key. `request` is what it asked for; another with the same key is
-   * `idempotency_key_reused`. `verb` is called with an id for what it makes. When an earlier server was killed in the
-   * middle, `find` tells what became of that id; undefined when nothing did, and then the verb is called again.
-   */
-  run<T>(
-    key: string,
-    request: unknown,
-    verb: (id: string) => Promise<T>,
-    find: (id: string) => T | undefined,
-  ): Promise<{ answer: T; replayed: boolean }>
+  /** The answer of the first request with this key. `request` is what it asked for; another with the same key is `idempotency_key_reused`. */
+  run<T>(key: string, request: unknown, deed: Deed<T>): Promise<{ answer: T; replayed: boolean }>
+}
+
+/** Something that is done once. `id` is that of what it makes. */
+export interface Deed<T> {
+  make(id: string): Promise<T>
+  /** Whether it was made: by an earlier server, which was killed in the middle, or before an error. */
+  isMade(id: string): boolean
+  /** The answer for what was made. */
+  answer(id: string): Promise<T>
 }
 
 const prefix = 'keys:'
@@ -31,19 +31,16 @@ type Entry = v.InferOutput<typeof entrySchema>
 export async function openOnce(storage: Storage, newId: () => string, now: () => Date): Promise<Once> {
   const entries = new Map<string, Entry>()
   const underWay = new Map<string, Promise<unknown>>()
+  const isOld = ({ at }: Entry) => at <= now().getTime() - keptMs
   for (const name of await storage.getKeys(prefix)) {
     const parsed = v.safeParse(entrySchema, await storage.getItem(name).catch(() => null))
-    if (parsed.success && parsed.output.at > now().getTime() - keptMs) entries.set(name, parsed.output)
+    if (parsed.success && !isOld(parsed.output)) entries.set(name, parsed.output)
     else await storage.removeItem(name)
   }
 
-  /** Entries are in the order of their time. */
-  function forget(): void {
-    for (const [name, { at }] of entries) {
-      if (at > now().getTime() - keptMs) return
-      entries.delete(name)
-      storage.removeItem(name).catch(() => {})
-    }
+  function forget(name: string): Promise<void> {
+    entries.delete(name)
+    return storage.removeItem(name).catch(() => {})
   }
 
   async function keep(name: string, entry: Entry): Promise<void> {
@@ -53,9 +50,23 @@ export async function openOnce(storage: Storage, newId: () => string, now: () =>
     })
   }
 
+  async function carryOut<T>(name: string, entry: Entry, { make, isMade, answer: answerOf }: Deed<T>): Promise<T> {
+    try {
+      const wasMade = entries.has(name) && isMade(entry.id)
+      if (!entries.has(name)) await keep(name, entry)
+      const answer = await (wasMade ? answerOf(entry.id) : make(entry.id))
+      await keep(name, { ...entry, answer })
+      return answer
+    } catch (error) {
+      // Nothing was made: the key is free for another try.
+      if (!isMade(entry.id)) await forget(name)
+      throw error
+    }
+  }
+
   return {
-    async run<T>(key: string, request: unknown, verb: (id: string) => Promise<T>, find: (id: string) => T | undefined) {
-      forget()
+    async run<T>(key: string, request: unknown, deed: Deed<T>) {
+      for (const [name, entry] of entries) if (isOld(entry)) void forget(name)
       const name = prefix + (await digest(key))
       const asked = await digest(JSON.stringify(request))
       const known = entries.get(name)
@@ -66,23 +77,7 @@ export async function openOnce(storage: Storage, newId: () => string, now: () =>
       if (known?.answer !== undefined) return { answer: known.answer as T, replayed: true }
       const same = underWay.get(name)
       if (same) return { answer: (await same) as T, replayed: true }
-      const entry = known ?? { request: asked, at: now().getTime(), id: newId() }
-      const doing = (async () => {
-        const done = known && find(entry.id)
-        if (!known) await keep(name, entry)
-        try {
-          const answer = done ?? (await verb(entry.id))
-          await keep(name, { ...entry, answer })
-          return answer
-        } catch (error) {
-          // Nothing was made: the key is free for another try.
-          if (find(entry.id) === undefined) {
-            entries.delete(name)
-            await storage.removeItem(name).catch(() => {})
-          }
-          throw error
-        }
-      })()
+      const doing = carryOut(name, known ?? { request: asked, at: now().getTime(), id: newId() }, deed)
       underWay.set(name, doing)
       try {
         return { answer: await doing, replayed: false }

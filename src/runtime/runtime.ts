@@ -50,6 +50,7 @@ export interface Runtime {
   /** Newest first; all, or those in one of the statuses. */
   list(only?: readonly Status[]): Session[]
   get(ref: string): Session
+  has(ref: string): boolean
   output(ref: string, lines: number): Promise<Screen & { session: Session }>
   /** `id` is the receipt's; a new one when it is left out. */
   input(ref: string, input: Input, id?: string): Promise<Receipt>
@@ -107,13 +108,17 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     resumes: options.onLimit === 'resume',
     now,
     log,
-    async goOn(record) {
+    async goOn(record, isLimited) {
       // Some agents ask in a dialog what to do about a limit.
       if (record.session.lastError === null) {
         await inbox.interrupt(record)
         await inbox.until(record.session.id, { for: ['idle'], timeoutMs: goOnTimeoutMs })
       }
-      return inbox.type(record, { text: 'continue' }, newId())
+      const isOvertaken = () => {
+        const isFree = isLimited() || store.get(record.session.id)?.session.status === 'idle'
+        if (!isFree) throw new InstarError('session_live', `Cannot go on with session "${record.session.name}": somebody else has`)
+      }
+      return inbox.type(record, { text: 'continue' }, newId(), isOvertaken)
     },
   })
 
@@ -121,13 +126,13 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     const { name } = request
     const [agentName, agent] = choose('agent', agents, request.agent)
     const [backendName, backend] = choose('backend', backends, request.backend)
+    const resume = request.resume === undefined ? null : conversationOf(find(request.resume, 'resume'), store.all())
     const known = store.newest(name)
     if (known && !isEnded(known.session.status)) {
       throw new InstarError('name_in_use', `Cannot spawn session "${name}": a session of that name is ${known.session.status}`, {
         id: known.session.id,
       })
     }
-    const resume = request.resume === undefined ? null : conversationOf(find(request.resume, 'resume'), store.all())
     usageLimits.refuse(agentName, name)
     const liveCount = store.liveCount()
     if (liveCount >= limits.maxSessions) {
@@ -205,6 +210,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
       return only ? sessions.filter(({ status }) => only.includes(status)) : sessions
     },
     get: (ref) => find(ref, 'show').session,
+    has: (ref) => (store.get(ref) ?? store.newest(ref)) !== undefined,
     async output(ref, lines) {
       const record = find(ref, 'read')
       const screen = record.handle ? await backendOf(record, 'read').capture(record.handle, lines) : { text: '', truncated: false }

@@ -67,6 +67,9 @@ const later = (a: string, b: string): string => (a > b ? a : b)
 /** What is observed, before it is known what it means. */
 export type Observation = Pick<Step, 'at' | 'source' | 'rule'>
 
+/** Whether its composer is there, also while it waits for a person: after a failed turn nothing stands in front of it. */
+export const hasComposer = ({ status, lastError }: Session): boolean => status !== 'waiting' || lastError !== null
+
 const trailLength = 20
 
 /** The record after an event, with what it observed; null is an observation without a meaning. Pure. */

@@ -21,6 +21,8 @@ export interface Supervisor {
   readonly transcripts: Transcripts
   /** What happened to a session otherwise than by a report. */
   happened(id: string, event: Event): void
+  /** The hook of a prompt waits no more: it can only be answered at the terminal. */
+  deaf(id: string, prompt: string): void
   /** Shows a record to everybody at once; resolves when it is safe. */
   put(record: SessionRecord): Promise<void>
   /** The same, in the background. */
@@ -90,6 +92,12 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     if (!record || isEnded(record.session.status)) return
     save(advance(record, event))
     attend(record)
+  }
+
+  function deaf(id: string, prompt: string): void {
+    const record = store.get(id)
+    const deafened = record?.prompts.map((each) => (each.id === prompt ? { ...each, mailbox: null, options: [] } : each))
+    if (record && deafened) save({ ...record, prompts: deafened })
   }
 
   const transcripts = createTranscripts({
@@ -195,6 +203,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     changes,
     transcripts,
     happened,
+    deaf,
     put,
     save,
     fail,

@@ -44,9 +44,9 @@ export function createTranscripts({ backends, agents, get, happened, learned }: 
         usages.set(message.id, message.usage)
         isNews = true
       }
-      const queued = transcript.queued?.(line) ?? 0
-      if (queued !== 0) {
-        pending.set(path, Math.max(0, (pending.get(path) ?? 0) + queued))
+      const queued = transcript.queued?.(line)
+      if (queued && queued.at >= record.session.createdAt) {
+        pending.set(path, Math.max(0, (pending.get(path) ?? 0) + queued.by))
         isNews = true
       }
       const event = transcript.read?.(line, record)

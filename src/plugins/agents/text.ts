@@ -26,23 +26,31 @@ export const submitted = (pastes: readonly string[]): Keystroke[] => [
   { type: 'key', key: 'Enter' },
 ]
 
+/** Whether a program tells of a text that was typed into it, whatever it makes of its white space. */
+export const isSame = (told: unknown, typed: string): boolean => typeof told === 'string' && printed(told) === printed(typed)
+
 // eslint-disable-next-line no-control-regex
-const style = /\x1b\[[0-9;]*m/g
+const printed = (text: string): string => text.replace(/[\s\x00-\x1f\x7f-\x9f]+/g, '')
+
+// As tmux writes them: the attributes, each one digit, in a sequence of their own, and colours in others (38;5;2 is a green).
+// eslint-disable-next-line no-control-regex
+const style = /\x1b\[[0-9;:]*m/g
+const dim =
+  // eslint-disable-next-line no-control-regex
+  /(?:\x1b\[(?:\d;)*7m(?:\x1b\[[0-9;:]*m)*[^\x1b])?\x1b\[(?:\d;)*2(?:;\d)*m(?:\x1b\[(?!0?[;m]|22m)[0-9;:]*m|[^\x1b])*/g
 
 /** A screen with styles, without what is dim, and without the character under a cursor that is part of it. */
-export function withoutSuggestion(screen: string): string {
-  // eslint-disable-next-line no-control-regex
-  return screen
-    .replace(/(?:\x1b\[7m(?:\x1b\[[0-9;]*m)*[^\x1b])?\x1b\[(?:\d+;)*2m(?:\x1b\[(?!0?m|22m)[0-9;]*m|[^\x1b])*/g, '')
-    .replace(style, '')
-}
+export const withoutSuggestion = (screen: string): string => screen.replace(dim, (text) => text.replace(/[^\n]/g, '')).replace(style, '')
 
-/** The text between the last two lines that match `rule`, each line without what matches `margin`; null without such lines. */
+/**
+ * The text between the last two lines that match `rule`, each line without what matches `margin`. Null without such lines,
+ * and for a dialog: a composer begins with a margin, or with another mark than usual, such as the `!` before a command.
+ */
 export function boxed(screen: string, rule: RegExp, margin: RegExp): string | null {
   const lines = screen.split('\n').map((line) => line.trimEnd())
   const end = lines.findLastIndex((line) => rule.test(line))
   const begin = lines.slice(0, Math.max(end, 0)).findLastIndex((line) => rule.test(line))
-  if (begin < 0) return null
+  if (begin < 0 || !(margin.test(lines[begin + 1]!) || /^[!-~](?:\s|$)/.test(lines[begin + 1]!))) return null
   return lines
     .slice(begin + 1, end)
     .map((line) => line.replace(margin, ''))

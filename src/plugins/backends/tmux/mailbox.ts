@@ -3,6 +3,8 @@ import { open, rm, type FileHandle } from 'node:fs/promises'
 
 /** How long a hook that has told of its mailbox may take to open it. */
 const openTimeoutMs = 1000
+/** How long a hook may take to read on in an answer that is longer than a FIFO holds (64 KiB). */
+const readTimeoutMs = 5000
 const tryAgainMs = 15
 
 /**
@@ -15,14 +17,28 @@ export async function answerAt(path: string, text: string): Promise<boolean> {
   await rm(path, { force: true })
   if (!fifo) return false
   try {
-    await fifo.writeFile(text)
-    return true
+    return await writeAll(fifo, Buffer.from(text))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EPIPE') return false
     throw error
   } finally {
     await fifo.close()
   }
+}
+
+/** False when the reader does not read on. */
+async function writeAll(fifo: FileHandle, bytes: Buffer): Promise<boolean> {
+  for (let [written, wroteAt] = [0, Date.now()]; written < bytes.length;) {
+    try {
+      written += (await fifo.write(bytes, written)).bytesWritten
+      wroteAt = Date.now()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
+      if (Date.now() - wroteAt > readTimeoutMs) return false
+      await new Promise((resolve) => setTimeout(resolve, tryAgainMs))
+    }
+  }
+  return true
 }
 
 async function openForReader(path: string): Promise<FileHandle | null> {
