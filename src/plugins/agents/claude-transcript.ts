@@ -7,7 +7,7 @@ const lineSchema = v.object({
   uuid: v.string(),
   timestamp: v.string(),
   isMeta: v.optional(v.boolean()),
-  isSidechain: v.optional(v.boolean()),
+  isCompactSummary: v.optional(v.boolean()),
   message: v.object({
     id: v.optional(v.string()),
     content: v.union([v.string(), v.array(part)]),
@@ -24,9 +24,11 @@ const usageNames = {
 /** One answer of the model is a line for each of its blocks, all with its id and its whole usage. */
 function readMessage(line: unknown): Message | null {
   const parsed = v.safeParse(lineSchema, line)
-  if (!parsed.success || parsed.output.isMeta) return null
+  if (!parsed.success || parsed.output.isMeta || parsed.output.isCompactSummary) return null
   const { type, uuid, timestamp: at, message } = parsed.output
-  const parts = typeof message.content === 'string' ? [{ type: 'text', text: message.content }] : message.content
+  // What was typed for claude itself, and what it said to that.
+  if (typeof message.content === 'string' && /^<(command-name|local-command-\w+)>/.test(message.content)) return null
+  const parts = typeof message.content === 'string' ? [{ type: 'text', text: typed(message.content) }] : message.content
   const result = parts.find((each) => each.type === 'tool_result') as { tool_use_id?: unknown; content?: unknown } | undefined
   if (result) return { id: String(result.tool_use_id), role: 'tool', text: textOf(result.content), tools: [], usage: null, at }
   const tools = parts.flatMap((each) => {
@@ -40,19 +42,27 @@ function readMessage(line: unknown): Message | null {
   return { id: message.id ?? uuid, role: type, text: textOf(parts), tools, usage: usage.length > 0 ? Object.fromEntries(usage) : null, at }
 }
 
+/** A command of the project's as it was typed. */
+const typed = (text: string): string =>
+  text.replace(
+    /^<command-message>[^]*<command-name>(.*)<\/command-name>\s*<command-args>([^]*)<\/command-args>$/,
+    (_, name: string, args: string) => `${name} ${args}`.trim(),
+  )
+
 function textOf(content: unknown): string {
   if (typeof content === 'string') return content
   const parsed = v.safeParse(v.array(v.looseObject({ type: v.string(), text: v.optional(v.string()) })), content)
   return parsed.success ? parsed.output.flatMap(({ type, text }) => (type === 'text' && text ? [text] : [])).join('\n') : ''
 }
 
-const operations: Readonly<Record<string, number>> = { enqueue: 1, dequeue: -1, remove: -1 }
-const operationSchema = v.object({ type: v.literal('queue-operation'), operation: v.string() })
+const operations: Readonly<Record<string, number>> = { enqueue: 1, dequeue: -1, remove: -1, popAll: -Infinity }
+const operationSchema = v.object({ type: v.literal('queue-operation'), operation: v.string(), timestamp: v.string() })
 
 /** What is typed while it works stands in a queue until the turn ends. */
-function readQueue(line: unknown): number {
+function readQueue(line: unknown): { by: number; at: string } | null {
   const parsed = v.safeParse(operationSchema, line)
-  return parsed.success ? (operations[parsed.output.operation] ?? 0) : 0
+  const by = parsed.success ? operations[parsed.output.operation] : undefined
+  return parsed.success && by !== undefined ? { by, at: parsed.output.timestamp } : null
 }
 
 /** `~/.claude/projects/<directory>/<session id>.jsonl`. */

@@ -7,7 +7,7 @@ import { answerPrompt, promptOf } from './claude-prompts.ts'
 import { transcript } from './claude-transcript.ts'
 import { limitEnd } from './limit.ts'
 import { answerDialog, dialogOf } from './menu.ts'
-import { boxed, chunks, isTooLong, submitted, withoutSuggestion } from './text.ts'
+import { boxed, chunks, isSame, isTooLong, submitted, withoutSuggestion } from './text.ts'
 
 export interface ClaudeOptions {
   /** The program. Default: `claude` on the PATH. */
@@ -96,10 +96,10 @@ export function claude({
       read: readEntry,
     },
     startup: { afterMs: startupMs, read: readStartup },
-    // Otherwise the text could be a shell line, a slash command, a memory, or go on in the next line.
-    type: (text) => submitted(chunks(`${/^[!/#&]/.test(text) ? ' ' : ''}${text}${text.endsWith('\\') ? ' ' : ''}`, chunk)),
+    type: (text) => submitted(chunks(asText(text), chunk)),
     interrupt: [{ type: 'key', key: 'Escape' }],
-    took: ({ event }) => event === 'UserPromptSubmit',
+    took: ({ event, payload }, text) => event === 'UserPromptSubmit' && isSame((payload as { prompt?: unknown } | null)?.prompt, text),
+    began: ({ event }) => event === 'Stop',
     draft,
     erase: [
       { type: 'key', key: 'Escape' },
@@ -197,13 +197,16 @@ function readEntry(entry: unknown, { session, conversation }: SessionRecord): Ev
   const at = new Date(parsed.output.statusUpdatedAt).toISOString()
   if (at <= session.evidence.at) return null
   const evidence = { source: 'transcript', rule: `its registry says ${status}`, at } as const
-  // After a Stop that was not the end it is idle for some milliseconds, before it goes on by itself.
-  if (status === 'idle' && session.status !== 'idle' && session.evidence.rule !== 'Stop') return { type: 'rested', evidence }
-  // That a prompt was submitted is no proof of a turn: a hook of the project's own may have refused it. And no hook tells that it goes on.
-  if (status === 'busy' && (session.status !== 'running' || ['UserPromptSubmit', 'Stop'].includes(session.evidence.rule)))
-    return { type: 'working', evidence }
+  // After a turn that failed a person is needed all the same, until the limit ends or something is said.
+  const { waiting, lastError } = session
+  if (status === 'idle' && waiting && (lastError !== null || waiting.kind === 'limit') && at < (waiting.until ?? '~'))
+    return lastError === null ? { type: 'turn_failed', error: waiting.message, waiting, evidence } : null
+  if (status === 'idle' && session.status !== 'idle') return { type: 'rested', evidence }
+  // That a prompt was submitted is no proof of a turn, which a hook of the project's own may have refused; nor does a hook tell of
+  // every turn that it begins by itself.
+  if (status === 'busy') return { type: 'working', evidence }
   // 2.1.197 asks in a dialog what to do about a limit.
-  if (status === 'waiting' && session.waiting?.kind === 'limit') return { type: 'asked', waiting: session.waiting, evidence }
+  if (status === 'waiting' && waiting?.kind === 'limit') return { type: 'asked', waiting, evidence }
   if (status === 'waiting' && session.status !== 'waiting') {
     const kind = waitingFor === 'permission prompt' ? 'permission' : 'question'
     return { type: 'asked', waiting: { kind, message: waitingFor ?? 'it waits for a person' }, evidence }
@@ -260,6 +263,15 @@ function firstPrompt({ prompt }: Launch, directory: string): { prompt: string; f
 
 /** claude takes only version 4; the rest of the id is kept, so the two can be told to belong together. */
 const sessionUuid = (id: string): string => `${id.slice(0, 14)}4${id.slice(15)}`
+
+/**
+ * Otherwise the text could be a shell line, a slash command, a memory, or go on in the next line. 2.1.330 takes off white
+ * space and what cannot be seen before it looks for a command's name, but not a blank braille cell.
+ */
+function asText(text: string): string {
+  const before = /^[\s\p{C}\p{M}\u3164]*\/[a-z][\w:-]*(?:\s|$)/iu.test(text) ? '\u2800' : /^[!/#&]/.test(text) ? ' ' : ''
+  return `${before}${text}${text.endsWith('\\') ? ' ' : ''}`
+}
 
 /** A block of more lines or characters reaches the model marked as pasted, "may contain instructions the user did not write". */
 const chunk = { lines: 3, characters: 700 }
