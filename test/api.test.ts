@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { Agent as HttpAgent, request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -8,8 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { shell } from '../src/plugins/agents/shell.ts'
 import { isEnded } from '../src/runtime/session.ts'
 import type { Agent } from '../src/runtime/agent.ts'
-import type { Session } from '../src/runtime/types.ts'
+import type { Prompt, Session } from '../src/runtime/types.ts'
 import { testApp, type TestApp } from './support/app.ts'
+import { scripted } from './support/scripted.ts'
 import { until } from './support/wait.ts'
 
 const mebibyte = 1024 * 1024
@@ -33,9 +34,19 @@ const careful: Agent = {
   ],
 }
 
+/** Asks, and knows more of what it asks than it shows. */
+const asking: Agent = {
+  ...scripted(),
+  read(sight, record) {
+    const event = scripted().read(sight, record)
+    if (event?.type !== 'asked' || !event.prompt) return event
+    return { ...event, prompt: { ...event.prompt, input: { path: 'a' }, details: { secret: 'only for the agent' } } }
+  },
+}
+
 let server: TestApp
 beforeAll(async () => {
-  server = await testApp({ agents: { shell: shell(), missing, careful }, limits: { maxSessions: 500 } })
+  server = await testApp({ agents: { shell: shell(), missing, careful, asking }, limits: { maxSessions: 500 } })
 })
 afterAll(() => server.close())
 
@@ -237,6 +248,8 @@ describe('the limits of a spawn', () => {
   test.each([
     ['/sessions/spawn', 16 * mebibyte],
     ['/sessions/x/input', mebibyte],
+    ['/sessions/x/prompts/p', mebibyte],
+    ['/sessions/x/resume', 16 * mebibyte],
   ])('%s takes %d bytes at most', async (path, limit) => {
     const told = await ask(path, { method: 'POST', body: over(limit), headers: { 'content-length': String(limit + 1) } })
     expect(told).toMatchObject({ status: 413, json: { error: { code: 'body_too_large', data: { limit } } } })
@@ -444,6 +457,156 @@ describe('POST /sessions/:name/input', () => {
   })
 })
 
+describe('what else is said of a session that has said nothing', () => {
+  test('its inputs, prompts and messages are empty arrays, also after its end', async () => {
+    const { name } = await spawn({ prompt: 'read -r line' })
+    const check = async () => {
+      for (const path of ['inputs', 'prompts', 'messages']) expect((await ask(`/sessions/${name}/${path}`)).text).toBe('[]')
+    }
+    await check()
+    await ask(`/sessions/${name}`, { method: 'DELETE' })
+    await check()
+  })
+
+  test('its status, which explains itself when it is asked to', async () => {
+    const { id, name, evidence } = await spawn({ prompt: 'exec cat' })
+    const plain = { id, name, status: 'running', waiting: null, lastError: null, evidence }
+    for (const query of ['', '?explain=0', '?explain=false']) expect(await get(`/sessions/${name}/status${query}`)).toEqual(plain)
+    const step = { at: evidence.at, source: 'process', rule: evidence.rule, event: 'working', status: 'running' }
+    for (const query of ['?explain=1', '?explain=true'])
+      expect(await get(`/sessions/${id}/status${query}`)).toEqual({
+        ...plain,
+        trail: [{ ...step, rule: expect.any(String), event: 'launched', status: 'starting' }, step],
+      })
+  })
+
+  test('its inputs, as far as each is proven', async () => {
+    const { name } = await spawn({ prompt: 'exec cat' })
+    const { json } = await post(`/sessions/${name}/input`, { text: 'a text', submit: false })
+    expect(json).toEqual({ id: expect.stringMatching(uuid7), stage: 'typed', at: expect.stringMatching(iso) })
+    const keys = await post(`/sessions/${name}/input`, { keys: ['BSpace', 'C-u', ';', 'a', 'Enter'] })
+    expect(keys).toMatchObject({ status: 200, json: { id: expect.stringMatching(uuid7), stage: 'typed' } })
+    expect(await get(`/sessions/${name}/inputs`)).toEqual([json, keys.json])
+    await until(async () => (await ask(`/sessions/${name}/output`)).text === ';a\n;a', { what: 'the keys' })
+  })
+
+  test('a text for later is refused where nothing tells when that is', async () => {
+    const { name } = await spawn({ prompt: 'exec cat' })
+    expect(await post(`/sessions/${name}/input`, { text: 'x', mode: 'queue' })).toMatchObject({
+      status: 400,
+      json: { error: { code: 'invalid_request', data: { field: 'mode' } } },
+    })
+  })
+
+  test('an interrupt stops what it does; of one that has ended it is 409', async () => {
+    const { name } = await spawn({ prompt: `trap 'exit 9' INT; echo ready; while :; do sleep 0.02; done` })
+    await until(async () => (await ask(`/sessions/${name}/output`)).text === 'ready', { what: 'the program' })
+    expect(await ask(`/sessions/${name}/interrupt`, { method: 'POST' })).toMatchObject({ status: 200, json: { name } })
+    expect(await ended(name)).toMatchObject({ exitCode: 9 })
+    expect(await ask(`/sessions/${name}/interrupt`, { method: 'POST' })).toMatchObject({
+      status: 409,
+      json: { error: { code: 'session_ended' } },
+    })
+  })
+
+  test('a wait is over at once when it is what is waited for, and says when it was in vain', async () => {
+    const { name } = await spawn({ prompt: 'exec cat' })
+    expect(await get(`/sessions/${name}/wait?for=idle,running&timeout=60`)).toMatchObject({ name, status: 'running', timedOut: false })
+    expect(await get(`/sessions/${name}/wait?timeout=0`)).toMatchObject({ name, status: 'running', timedOut: true })
+    expect(await get(`/sessions/${name}/wait?for=idle&timeout=0.05`)).toMatchObject({ status: 'running', timedOut: true })
+  })
+
+  test.each(['p', '..%2f..%2fsignals.jsonl', '%00', '1-1', 'x'.repeat(3000), "'%22%3Cscript%3E", '__proto__'])(
+    'the prompt %j is not open: 409',
+    async (id) => {
+      const { name } = await spawn({ prompt: 'exec cat' })
+      expect(await post(`/sessions/${name}/prompts/${id}`, { choice: 'allow' })).toMatchObject({
+        status: 409,
+        json: { error: { code: 'prompt_closed' } },
+      })
+    },
+  )
+
+  test('what told of no conversation cannot be resumed: 409, with or without a body, also by a spawn', async () => {
+    const { name, id } = await spawn({ prompt: 'true' })
+    await ended(name)
+    const before = (await list()).length
+    const nothing = { status: 409, json: { error: { code: 'nothing_to_resume' } } }
+    expect(await ask(`/sessions/${name}/resume`, { method: 'POST' })).toMatchObject(nothing)
+    expect(await post(`/sessions/${id}/resume`, { prompt: 'go on', name: freshName(), labels: { a: 'b' } })).toMatchObject(nothing)
+    expect(await post('/sessions/spawn', { name: freshName(), prompt: 'go on', resume: id })).toMatchObject(nothing)
+    expect(await post('/sessions/spawn', { name: freshName(), prompt: 'go on', resume: 'never-there' })).toMatchObject({
+      status: 404,
+      json: { error: { code: 'session_not_found' } },
+    })
+    for (const given of [{ agent: 'missing' }, { cwd: '/tmp' }]) {
+      const field = Object.keys(given)[0]
+      expect(await post(`/sessions/${name}/resume`, given)).toMatchObject({
+        status: 400,
+        json: { error: { code: 'invalid_request', data: { field } } },
+      })
+    }
+    expect(await list()).toHaveLength(before)
+  })
+})
+
+describe('a session that asks', () => {
+  test('shows what it asks and what may be answered, and nothing of how; the answer must be one of those', async () => {
+    const { name } = await spawn({ agent: 'asking', prompt: '[ask one]' })
+    const [prompt, ...more] = await until(
+      async () => {
+        const prompts = await get<Prompt[]>(`/sessions/${name}/prompts`)
+        return prompts.length > 0 && prompts
+      },
+      { what: 'the prompt' },
+    )
+    expect(more).toEqual([])
+    expect(prompt).toEqual({
+      id: expect.any(String),
+      kind: 'permission',
+      message: 'one',
+      tool: 'one',
+      input: { path: 'a' },
+      options: [
+        { id: 'allow', label: 'allow' },
+        { id: 'deny', label: 'deny' },
+      ],
+      openedAt: expect.stringMatching(iso),
+    })
+    const answers = await Promise.all(
+      ['', '/prompts', '/status?explain=1', '/wait', '/inputs', '/output'].map((path) => ask(`/sessions/${name}${path}`)),
+    )
+    const path = `/sessions/${name}/prompts/${prompt!.id}`
+    for (const choice of ['Allow', 'constructor', 'allow ', ['allow', 'never'], 'x'.repeat(1000)]) {
+      const refused = await post(path, { choice })
+      expect(refused).toMatchObject({ status: 400, json: { error: { code: 'invalid_request', data: { field: 'choice' } } } })
+      answers.push(refused)
+    }
+    answers.push(await post(`/sessions/${name}/input`, { text: 'yes' }))
+    expect(answers.at(-1)).toMatchObject({ status: 409, json: { error: { code: 'session_waiting' } } })
+    answers.push(await post(path, { choice: 'allow', message: 'go on' }))
+    expect(answers.at(-1)).toMatchObject({ status: 200, json: { name, waiting: null } })
+    answers.push(await post(path, { choice: 'allow' }))
+    expect(answers.at(-1)).toMatchObject({ status: 409, json: { error: { code: 'prompt_closed' } } })
+    for (const { text } of answers) expect(text).not.toMatch(/only for the agent|mailbox|details|hook\.sh/)
+    for (const { text } of answers) expect(text).not.toContain(server.state)
+    await until(async () => (await get<Prompt[]>(`/sessions/${name}/prompts`)).length === 0, { what: 'no prompt to be open' })
+  })
+})
+
+test('what is resumed runs as it did: by its agent, in its directory', async () => {
+  const cwd = join(server.project, 'elsewhere')
+  await mkdir(cwd)
+  const { name, id } = await spawn({ agent: 'asking', prompt: 'first', cwd, labels: { a: 'b' } })
+  await get(`/sessions/${name}/wait?for=idle`)
+  await ask(`/sessions/${name}`, { method: 'DELETE' })
+  const { status, json } = await ask(`/sessions/${name}/resume`, { method: 'POST' })
+  expect(status).toBe(201)
+  expect(json).toMatchObject({ name, agent: 'asking', cwd, labels: { a: 'b' } })
+  expect((json as Session).id).not.toBe(id)
+  await ask(`/sessions/${name}`, { method: 'DELETE' })
+})
+
 describe('DELETE /sessions/:name', () => {
   test('ends the session; again changes nothing and is 200', async () => {
     const { name } = await spawn({ prompt: 'echo said; exec cat' })
@@ -517,6 +680,8 @@ describe('what a client may not say', () => {
     expect(server.runtime.list()).toHaveLength(before)
   }
   const body = (given: unknown): RequestInit => ({ method: 'POST', body: typeof given === 'string' ? given : JSON.stringify(given) })
+  /** What takes a body. */
+  const bodies = ['/sessions/spawn', '/sessions/x/input', '/sessions/x/prompts/p', '/sessions/x/resume']
 
   test.each([
     ['nothing', ''],
@@ -529,12 +694,14 @@ describe('what a client may not say', () => {
     ['UTF-16', Buffer.from('{"name":"a"}', 'utf16le')],
     ['a NUL', '\0'],
   ])('a body that is %s is invalid_json', async (_, given) => {
-    for (const path of ['/sessions/spawn', '/sessions/x/input'])
+    for (const path of bodies) {
+      if (given === '' && path.endsWith('/resume')) continue
       expect(await ask(path, { method: 'POST', body: given })).toMatchObject({ status: 400, json: { error: { code: 'invalid_json' } } })
+    }
   })
 
   test.each(['[]', 'null', '5', '"text"', 'true', '[{"name":"a","prompt":"b"}]'])('a body that is no object: %s', async (given) => {
-    for (const path of ['/sessions/spawn', '/sessions/x/input']) await refused(path, body(given), 'body')
+    for (const path of bodies) await refused(path, body(given), 'body')
   })
 
   test('deeply nested JSON is refused as anything else is', async () => {
@@ -603,7 +770,99 @@ describe('what a client may not say', () => {
   test.each(Object.entries(wrongTypes))('a wrong %s', async (field, values) => {
     for (const value of values) await refused('/sessions/spawn', body({ ...valid, [field]: value }), field)
   })
+  test.each(Object.entries({ ...wrongTypes, resume: [5, true, [], {}, 'x'.repeat(1001)] }))(
+    'a wrong %s of a resume',
+    async (field, values) => {
+      if (field === 'resume') for (const value of values) await refused('/sessions/spawn', body({ ...valid, resume: value }), field)
+      // What is resumed stands in the path.
+      for (const value of field === 'resume' ? ['x'] : values) await refused('/sessions/x/resume', body({ [field]: value }), field)
+    },
+  )
+  test.each(names)('the name %j of a resumed run', (name) => refused('/sessions/x/resume', body({ name }), 'name'))
   test.each([5, true, [], {}, null, ''])('an input of %j', (text) => refused('/sessions/x/input', body({ text }), 'text'))
+
+  const wrongInputs: Record<string, unknown[]> = {
+    keys: [
+      5,
+      'Escape',
+      {},
+      null,
+      [],
+      [5],
+      [null],
+      [['Up']],
+      [''],
+      ['a b'],
+      ['ab'],
+      ['Enter;'],
+      ['C-c ; kill-server'],
+      ['\n'],
+      ['ü'],
+      ['\x1b'],
+      ['C-C-C-C-a'],
+      ['X-a'],
+      ['Up', 'nonsense\0'],
+      ['ThisIsNoKeyAtAll'],
+      Array.from({ length: 101 }, () => 'Up'),
+    ],
+  }
+  test.each(Object.entries(wrongInputs))('wrong %s of an input', async (field, values) => {
+    for (const value of values) await refused('/sessions/x/input', body({ [field]: value }), field)
+  })
+  test.each(Object.entries({ submit: [5, 'true', null, [], {}], mode: [5, '', 'later', 'Steer', null, [], {}] }))(
+    'a wrong %s of an input',
+    async (field, values) => {
+      for (const value of values) await refused('/sessions/x/input', body({ text: 'a', [field]: value }), field)
+    },
+  )
+  test.each([
+    ['text', { text: 'a', keys: ['Up'] }],
+    ['text', { submit: false }],
+    ['text', { mode: 'queue' }],
+    ['submit', { keys: ['Up'], submit: true }],
+    ['submit', { keys: ['Up'], submit: false }],
+    ['mode', { keys: ['Up'], mode: 'steer' }],
+    ['mode', { text: 'a', submit: false, mode: 'queue' }],
+  ])('an input that says two things at once, by its %s: %j', (field, given) => refused('/sessions/x/input', body(given), field))
+
+  test.each(Object.entries({ choice: [undefined, null, 5, true, {}, '', 'x'.repeat(1001), [], [5], [''], [['a']], Array(21).fill('a')] }))(
+    'a wrong %s of an answer',
+    async (field, values) => {
+      for (const value of values) await refused('/sessions/x/prompts/p', body({ [field]: value, message: 'm' }), field)
+    },
+  )
+  test.each([null, 5, true, [], {}, 'x'.repeat(10_001), 'a\0b'])('a message of an answer: %j', (message) =>
+    refused('/sessions/x/prompts/p', body({ choice: 'allow', message }), 'message'),
+  )
+
+  const statusLists = ['live', 'running,live', 'Running', '', 'running,', ',', 'running;idle', 'toString']
+  const times = ['', '-1', 'abc', '1e2', '0x10', ' 1', '+1', '１', 'NaN', 'Infinity', '1.2345', '.5', '3601', '999999', '9999999']
+  const waits: [method: string, path: string, field: string, given: unknown][] = [
+    ['GET', '/sessions/x/wait', 'for', undefined],
+    ['POST', '/sessions/spawn', 'wait', { name: 'never-made', prompt: 'true' }],
+    ['POST', '/sessions/x/input', 'wait', { text: 'a' }],
+    ['POST', '/sessions/x/resume', 'wait', {}],
+  ]
+  test.each(waits)('what %s %s waits for, and how long', async (method, path, field, given) => {
+    const init = { ...(given ? body(given) : {}), method }
+    for (const list of statusLists) await refused(`${path}?${field}=${encodeURIComponent(list)}`, init, field)
+    for (const time of times) await refused(`${path}?${field}=idle&timeout=${encodeURIComponent(time)}`, init, 'timeout')
+    await refused(`${path}?${field}=idle&${field}=bogus`, init, field)
+    await refused(`${path}?${field}=idle&timeout=1&timeout=2`, init, 'timeout')
+    await refused(`${path}?${field === 'for' ? 'wait' : 'for'}=idle`, init, field === 'for' ? 'wait' : 'for')
+  })
+  test.each(['', '2', 'yes', 'TRUE'])('explain=%j', (explain) => refused(`/sessions/x/status?explain=${explain}`, {}, 'explain'))
+
+  const badKeys = ['', ' ', 'a b', 'a\tb', 'ü', '\x7f', 'x'.repeat(201), 'one, two']
+  test.each(badKeys)('the Idempotency-Key %j', async (key) => {
+    const headers = { 'idempotency-key': key }
+    for (const [path, given] of [
+      ['/sessions/spawn', valid],
+      ['/sessions/x/input', { text: 'a' }],
+      ['/sessions/x/input?wait=idle', { text: 'a' }],
+    ] as const)
+      await refused(path, { ...body(given), headers }, 'Idempotency-Key')
+  })
 
   test.each(['prompt', 'model', 'jobSlug', 'agent', 'cwd', 'parent'])('a NUL in %s', (field) =>
     refused('/sessions/spawn', body({ ...valid, [field]: '/a\0b' }), field),
@@ -619,6 +878,8 @@ describe('what a client may not say', () => {
   test.each(unknown)('the unknown field %j', async (field) => {
     await refused('/sessions/spawn', body(`{"name":"never-made","prompt":"true",${JSON.stringify(field)}:1}`), field)
     await refused('/sessions/x/input', body(`{"text":"a",${JSON.stringify(field)}:1}`), field)
+    await refused('/sessions/x/prompts/p', body(`{"choice":"a",${JSON.stringify(field)}:1}`), field)
+    await refused('/sessions/x/resume', body(`{${JSON.stringify(field)}:1}`), field)
     await refused(
       '/sessions/spawn',
       body(`{"name":"never-made","prompt":"true","size":{"cols":80,"rows":24,${JSON.stringify(field)}:1}}`),
@@ -648,9 +909,17 @@ describe('what a client may not say', () => {
     ['GET', '/sessions/tmux'],
     ['GET', '/sessions/x'],
     ['GET', '/sessions/x/output'],
+    ['GET', '/sessions/x/wait'],
+    ['GET', '/sessions/x/status'],
+    ['GET', '/sessions/x/inputs'],
+    ['GET', '/sessions/x/prompts'],
+    ['GET', '/sessions/x/messages'],
     ['DELETE', '/sessions/x'],
     ['POST', '/sessions/spawn'],
     ['POST', '/sessions/x/input'],
+    ['POST', '/sessions/x/interrupt'],
+    ['POST', '/sessions/x/prompts/p'],
+    ['POST', '/sessions/x/resume'],
   ])('an unknown query parameter: %s %s', async (method, path) => {
     for (const parameter of ['line', 'Status', 'token', 'toString', '__proto__'])
       await refused(`${path}?${parameter}=1`, { method, ...(method === 'POST' ? body(valid) : {}) }, parameter)
@@ -708,8 +977,18 @@ describe('paths and methods', () => {
     ['/sessions/x', ['GET', 'DELETE']],
     ['/sessions/x/output', ['GET']],
     ['/sessions/x/input', ['POST']],
+    ['/sessions/x/inputs', ['GET']],
+    ['/sessions/x/wait', ['GET']],
+    ['/sessions/x/status', ['GET']],
+    ['/sessions/x/messages', ['GET']],
+    ['/sessions/x/prompts', ['GET']],
+    ['/sessions/x/prompts/p', ['POST']],
+    ['/sessions/x/interrupt', ['POST']],
+    ['/sessions/x/resume', ['POST']],
   ])('%s takes only its methods: 405 with Allow', async (path, allowed) => {
-    for (const method of ['PUT', 'PATCH', 'OPTIONS', 'PROPFIND', ...(allowed.includes('POST') ? [] : ['POST'])]) {
+    for (const method of ['PUT', 'PATCH', 'OPTIONS', 'PROPFIND', ...['GET', 'POST', 'DELETE'].filter((each) => !allowed.includes(each))]) {
+      // A name of a session may be that of a route.
+      if (method !== 'PUT' && (path === '/sessions/spawn' || path === '/sessions/tmux') && ['GET', 'DELETE'].includes(method)) continue
       const { status, json, headers } = await ask(path, { method })
       expect([method, status]).toEqual([method, 405])
       expect(json).toMatchObject({ error: { code: 'method_not_allowed', data: { methods: expect.arrayContaining(allowed) } } })
@@ -750,13 +1029,27 @@ describe('paths and methods', () => {
         ['GET', ''],
         ['DELETE', ''],
         ['GET', '/output'],
+        ['GET', '/wait'],
+        ['GET', '/wait?for=idle&timeout=0'],
+        ['GET', '/status?explain=1'],
+        ['GET', '/inputs'],
+        ['GET', '/prompts'],
+        ['GET', '/messages'],
+        ['POST', '/interrupt'],
+        ['POST', '/resume'],
       ])
         expect(await ask(`/sessions/${name}${path}`, { method: method! })).toMatchObject({
           status: 404,
           json: { error: { code: 'session_not_found' } },
         })
-      const input = await post(`/sessions/${name}/input`, { text: 'x' })
-      expect(input).toMatchObject({ status: 404, json: { error: { code: 'session_not_found' } } })
+      for (const [path, given] of [
+        ['/input', { text: 'x' }],
+        ['/input', { keys: ['Up'] }],
+        ['/input?wait=idle&timeout=1', { text: 'x' }],
+        ['/prompts/p', { choice: 'allow' }],
+        ['/resume', { prompt: 'go on' }],
+      ] as const)
+        expect(await post(`/sessions/${name}${path}`, given)).toMatchObject({ status: 404, json: { error: { code: 'session_not_found' } } })
     },
   )
 
@@ -788,6 +1081,14 @@ describe('who may ask', () => {
     ['GET', '/sessions/x/output'],
     ['POST', '/sessions/spawn'],
     ['POST', '/sessions/x/input'],
+    ['GET', '/sessions/x/inputs'],
+    ['GET', '/sessions/x/wait'],
+    ['GET', '/sessions/x/status'],
+    ['GET', '/sessions/x/prompts'],
+    ['POST', '/sessions/x/prompts/p'],
+    ['GET', '/sessions/x/messages'],
+    ['POST', '/sessions/x/interrupt'],
+    ['POST', '/sessions/x/resume'],
     ['DELETE', '/sessions/x'],
     ['PUT', '/sessions'],
   ]
@@ -1073,10 +1374,13 @@ describe('random requests', () => {
   )
   const segment = fc.oneof(
     odd.map(encodeURIComponentSafely),
-    fc.constantFrom('sessions', 'spawn', 'tmux', 'output', 'input', 'health', '.', '..', '', '*', '%', '%2f'),
+    fc.constantFrom('sessions', 'spawn', 'tmux', 'output', 'input', 'health', 'wait', 'prompts', 'resume', '.', '..', '', '*', '%', '%2f'),
   )
   const path = fc.oneof(
     fc.constantFrom('/sessions', '/sessions/spawn', '/sessions/tmux', '/sessions/a', '/sessions/a/output', '/sessions/a/input', '/health'),
+    fc
+      .constantFrom('interrupt', 'resume', 'prompts', 'prompts/p', 'messages', 'inputs', 'status', 'wait?timeout=0')
+      .map((verb) => `/sessions/a/${verb}`),
     fc.array(segment, { maxLength: 4 }).map((segments) => `/${segments.join('/')}`),
   )
   const query = fc.oneof(
@@ -1209,6 +1513,8 @@ async function askOf(app: TestApp, path: string, init: Init = {}): Promise<Answe
   checkAnswer({ status: response.status, headers: Object.fromEntries(response.headers), text })
   expect(text).not.toContain(app.token)
   if (response.status >= 400) expect(text).not.toContain(app.state)
+  // What stands in a record and is no client's business.
+  expect(text).not.toMatch(/"(?:mailbox|details|handle|cursor|registry|stopping|deliveries|transcripts)":/)
   const isJson = response.headers.get('content-type')?.startsWith('application/json') === true && text !== ''
   return { status: response.status, headers: response.headers, text, bytes, json: isJson ? JSON.parse(text) : undefined }
 }

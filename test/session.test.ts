@@ -4,9 +4,18 @@ import { createBus, first } from '../src/runtime/bus.ts'
 import { inheritedEnvironment } from '../src/runtime/config.ts'
 import { createIds } from '../src/runtime/id.ts'
 import { createLock } from '../src/runtime/lock.ts'
-import { ending, isEnded, next, reduce } from '../src/runtime/session.ts'
-import { statuses, type Event, type Evidence, type Exit, type Session, type Status } from '../src/runtime/types.ts'
-import { sampleSession } from './support/session.ts'
+import { advance, ending, isEnded, next, reduce, waitingFor } from '../src/runtime/session.ts'
+import {
+  statuses,
+  type Event,
+  type Evidence,
+  type Exit,
+  type OpenPrompt,
+  type Session,
+  type SessionRecord,
+  type Status,
+} from '../src/runtime/types.ts'
+import { sampleRecord, sampleSession } from './support/session.ts'
 
 const at = '2026-03-04T05:06:07.000Z'
 const evidence: Evidence = { source: 'hook', rule: 'a rule', at }
@@ -104,6 +113,233 @@ describe('what an event makes of a status', () => {
     const started = reduce(session('starting'), events.launched)
     expect(started.startedAt).toBe(at)
     expect(reduce(started, { type: 'working', evidence: { ...evidence, at: later } }).startedAt).toBe(at)
+  })
+})
+
+describe('what an event makes of a record', () => {
+  const promptOf = (id: string, labels: readonly string[] = ['Yes', 'No']): OpenPrompt => ({
+    id,
+    mailbox: null,
+    kind: 'permission',
+    message: `may I ${id}?`,
+    options: labels.map((label) => ({ id: label, label })),
+    openedAt: at,
+  })
+  const asked = (prompt: OpenPrompt): Event => ({ type: 'asked', evidence, waiting: waitingFor(prompt), prompt })
+  const settled = (prompt: string): Event => ({ type: 'settled', evidence: { ...evidence, rule: `${prompt} is over` }, prompt })
+  const record = (status: Status, prompts: readonly OpenPrompt[] = []): SessionRecord =>
+    sampleRecord(session(status, prompts[0] ? { waiting: waitingFor(prompts.at(-1)!) } : {}), { prompts })
+  const ids = ({ prompts }: SessionRecord) => prompts.map(({ id }) => id)
+  const [one, two] = [promptOf('one'), promptOf('two', [])]
+
+  test('a prompt is opened: the session waits for what it asks', () => {
+    const after = advance(record('running'), asked(one))
+    expect(after).toMatchObject({
+      session: { status: 'waiting', waiting: { kind: 'permission', message: 'may I one?', options: ['Yes', 'No'] } },
+      prompts: [one],
+    })
+  })
+
+  test('without options it waits for no option', () => {
+    expect(advance(record('running'), asked(two)).session.waiting).toEqual({ kind: 'permission', message: 'may I two?' })
+  })
+
+  test('what is asked without a prompt opens none', () => {
+    expect(advance(record('running'), events.asked)).toMatchObject({ session: { status: 'waiting' }, prompts: [] })
+  })
+
+  test('a prompt that is asked again is asked once, as it is now, last', () => {
+    const again = { ...one, message: 'may I one, please?' }
+    const after = advance(record('waiting', [one, two]), asked(again))
+    expect(after.prompts).toEqual([two, again])
+    expect(after.session.waiting?.message).toBe('may I one, please?')
+  })
+
+  test('of two the first is over: it goes on waiting, for the other', () => {
+    const after = advance(record('waiting', [one, two]), settled('one'))
+    expect(ids(after)).toEqual(['two'])
+    expect(after.session).toMatchObject({ status: 'waiting', waiting: { message: 'may I two?' }, evidence: { rule: 'one is over' } })
+    expect(after.trail.at(-1)).toMatchObject({ event: 'settled', status: 'waiting' })
+  })
+
+  test('of two the second is over: it goes on waiting, for the first', () => {
+    const after = advance(record('waiting', [one, two]), settled('two'))
+    expect(ids(after)).toEqual(['one'])
+    expect(after.session).toMatchObject({ status: 'waiting', waiting: { message: 'may I one?', options: ['Yes', 'No'] } })
+  })
+
+  test.each([
+    ['one', 'two'],
+    ['two', 'one'],
+  ])('both are over, %s first: it works', (first, second) => {
+    const after = advance(advance(record('waiting', [one, two]), settled(first)), settled(second))
+    expect(after).toMatchObject({ session: { status: 'running', waiting: null, lastError: null }, prompts: [] })
+  })
+
+  test('one that begins after its last prompt is starting still', () => {
+    const begins: Event = { type: 'settled', evidence, prompt: 'one', begins: true }
+    const after = advance(record('waiting', [one]), begins)
+    expect(after).toMatchObject({ session: { status: 'starting', waiting: null }, prompts: [] })
+    expect(advance(after, events.working).session.status).toBe('running')
+    expect(advance(record('waiting', [one, two]), begins).session).toMatchObject({ status: 'waiting', waiting: { message: 'may I two?' } })
+  })
+
+  test.each(statuses)('the end of a prompt that is not open changes nothing but the trail: %s', (status) => {
+    const prompts = status === 'waiting' ? [one] : []
+    const before = record(status, prompts)
+    for (const begins of [false, true]) {
+      const after = advance(before, { type: 'settled', evidence, prompt: 'never asked', begins })
+      expect(after.session).toBe(before.session)
+      expect(ids(after)).toEqual(ids(before))
+      expect(after.trail).toEqual([{ at, source: 'hook', rule: 'a rule', event: 'settled', status }])
+    }
+  })
+
+  test.each(['working', 'rested', 'turn_failed', 'completed', 'failed', 'killed'] as const)('%s ends all prompts', (type) => {
+    expect(advance(record('waiting', [one, two]), events[type])).toMatchObject({ prompts: [], session: { waiting: null } })
+  })
+
+  test('but what has no meaning for it ends none', () => {
+    const before = record('waiting', [one, two])
+    for (const event of [events.launched, null]) {
+      const after = advance(before, event, evidence)
+      expect(after.session).toBe(before.session)
+      expect(after.prompts).toBe(before.prompts)
+    }
+  })
+
+  test('a turn that failed and needs a person waits without a prompt', () => {
+    const waiting = { kind: 'limit', message: 'the limit', until: at } as const
+    const after = advance(record('waiting', [one]), { ...events.turn_failed, waiting })
+    expect(after).toMatchObject({ prompts: [], session: { status: 'waiting', waiting, lastError: 'overloaded' } })
+  })
+
+  test('an ended session is asked nothing', () => {
+    for (const status of ['completed', 'error', 'killed'] as const)
+      expect(advance(record(status), asked(one))).toMatchObject({ prompts: [], session: { status, waiting: null } })
+  })
+
+  test('what was observed is kept, also when it means nothing', () => {
+    const observed = { at: '2026-03-04T05:06:08.000Z', source: 'transcript', rule: 'a line' } as const
+    const first = advance(record('running'), null, observed)
+    expect(first.trail).toEqual([{ ...observed, event: null, status: 'running' }])
+    const second = advance(first, events.rested)
+    expect(second.trail).toEqual([...first.trail, { at, source: 'hook', rule: 'a rule', event: 'rested', status: 'idle' }])
+    const third = advance(second, events.working, observed)
+    expect(third.trail.at(-1)).toEqual({ ...observed, event: 'working', status: 'running' })
+    expect(third.session.evidence).toEqual(evidence)
+  })
+
+  test('of what was observed the last twenty are kept, oldest first', () => {
+    let current = record('running')
+    for (let i = 0; i < 45; i++) current = advance(current, i % 2 ? events.working : null, { at, source: 'screen', rule: `rule ${i}` })
+    expect(current.trail.map(({ rule }) => rule)).toEqual(Array.from({ length: 20 }, (_, i) => `rule ${25 + i}`))
+  })
+
+  test('nothing else of the record changes, and not the record that was given', () => {
+    const before = Object.freeze({
+      ...record('waiting', [one, two]),
+      cursor: 7,
+      pending: 2,
+      stopping: 'on request',
+      handle: Object.freeze({ id: 'x' }),
+      conversation: { id: 'c', transcripts: ['t'] },
+      deliveries: [{ id: 'd', stage: 'queued', at, text: 'x' } as const],
+    })
+    const copy = structuredClone(before)
+    const { session: _session, prompts: _prompts, trail: _trail, ...rest } = before
+    for (const event of [...Object.values(events), asked(one), settled('one'), settled('two')]) {
+      expect(advance(before, event)).toMatchObject(rest)
+      expect(before).toEqual(copy)
+    }
+  })
+
+  describe('in any order', () => {
+    const someEvidence = fc.record({ source: fc.constantFrom('hook', 'screen', 'transcript'), rule: fc.string(), at: fc.constant(at) })
+    const id = fc.constantFrom('a', 'b', 'c', 'd')
+    const someEvent = fc.oneof(
+      { weight: 4, arbitrary: fc.tuple(id, someEvidence).map(([id, evidence]) => ({ ...asked(promptOf(id)), evidence })) },
+      {
+        weight: 4,
+        arbitrary: fc.record({ type: fc.constant('settled'), prompt: id, evidence: someEvidence, begins: fc.boolean() }),
+      },
+      { weight: 2, arbitrary: fc.record({ type: fc.constantFrom('launched', 'working', 'rested'), evidence: someEvidence }) },
+      {
+        weight: 1,
+        arbitrary: fc.record(
+          {
+            type: fc.constant('turn_failed'),
+            evidence: someEvidence,
+            error: fc.string(),
+            waiting: fc.constant({ kind: 'limit', message: 'the limit' }),
+          },
+          { requiredKeys: ['type', 'evidence', 'error'] },
+        ),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          type: fc.constant('asked'),
+          evidence: someEvidence,
+          waiting: fc.constant({ kind: 'question', message: 'which?' }),
+        }),
+      },
+      { weight: 1, arbitrary: fc.constant(null) },
+      { weight: 1, arbitrary: fc.constantFrom(events.completed, events.failed, events.killed) },
+    ) as fc.Arbitrary<Event | null>
+    const always = (check: (before: SessionRecord, event: Event | null, after: SessionRecord, events: readonly (Event | null)[]) => void) =>
+      fc.assert(
+        fc.property(fc.array(someEvent, { maxLength: 40 }), fc.boolean(), (sequence, lives) => {
+          let current = sampleRecord(session('starting'))
+          const seen: (Event | null)[] = []
+          for (const event of sequence) {
+            if (lives && event && 'exit' in event) continue
+            seen.push(event)
+            const after = advance(current, event, event?.evidence ?? { at, source: 'screen', rule: 'nothing' })
+            check(current, event, after, seen)
+            current = after
+          }
+        }),
+        { numRuns: 1000 },
+      )
+
+    test('an ended session has no prompts and stays as it ended', () => {
+      always((before, _, after) => {
+        if (isEnded(after.session.status)) expect(after.prompts).toEqual([])
+        if (isEnded(before.session.status)) expect(after.session).toBe(before.session)
+      })
+    })
+
+    test('it is waiting exactly when it says for what; and as long as a prompt is open', () => {
+      always((_, __, { session, prompts }) => {
+        expect(session.waiting !== null).toBe(session.status === 'waiting')
+        if (prompts.length > 0) expect(session.status).toBe('waiting')
+      })
+    })
+
+    test('what it waits for is asked in an open prompt, unless it was asked without one', () => {
+      always((_, __, { session: { waiting }, prompts }, seen) => {
+        const plain = seen.findLast((event) => event?.type === 'asked')
+        if (prompts.length === 0 || (plain?.type === 'asked' && !plain.prompt)) return
+        expect(prompts.map(waitingFor)).toContainEqual(waiting)
+      })
+    })
+
+    test('no prompt is open twice, and none that was not asked or is over', () => {
+      always((_, event, after, seen) => {
+        expect(new Set(ids(after)).size).toBe(after.prompts.length)
+        const known = seen.flatMap((each) => (each?.type === 'asked' && each.prompt ? [each.prompt.id] : []))
+        expect(known).toEqual(expect.arrayContaining(ids(after)))
+        if (event?.type === 'settled') expect(ids(after)).not.toContain(event.prompt)
+      })
+    })
+
+    test('every observation is the last of the trail, which is never longer than twenty', () => {
+      always((_, event, { session, trail }, seen) => {
+        expect(trail).toHaveLength(Math.min(seen.length, 20))
+        expect(trail.at(-1)).toMatchObject({ event: event?.type ?? null, status: session.status, rule: event?.evidence.rule ?? 'nothing' })
+      })
+    })
   })
 })
 

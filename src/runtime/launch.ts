@@ -109,7 +109,9 @@ export function resumedRequest({ session, launch }: SessionRecord, request: Resu
   return {
     prompt: '',
     name,
+    agent,
     backend,
+    cwd,
     labels,
     model: model ?? undefined,
     jobSlug: jobSlug ?? undefined,

@@ -20,6 +20,8 @@ export interface Harness {
   write(path: string, text: string): Promise<void>
   /** Makes a terminal on the backend's terminal server that is not the backend's. Needed where `terminals` is offered. */
   intrude?(name: string): Promise<void>
+  /** What the backend cannot do that has no verb of its own, with the reason. */
+  readonly cannot?: Readonly<Partial<Record<'titles' | 'styles' | 'environments', string>>>
   /** Ends everything that runs there, also after a failure. Called after every backend is closed. */
   cleanup(): Promise<void>
 }
@@ -314,6 +316,28 @@ export function backendConformance(name: string, open: () => Promise<Harness>): 
         expect(await server.backend.capture(program.handle, 100)).toEqual({ text: '', truncated: false })
       })
 
+      it('with its styles when they are asked for, as long as it runs', async (context) => {
+        needsTo(context, harness, 'styles')
+        const program = await server.sh(
+          `printf '\\033[31mred\\033[0m plain \\033[1;2mdim\\033[0m\\n\\033[7m \\033[0m\\033[38;5;174mnumbered \\\\ 日本\\033[0m\\n\\nlast'; exec cat`,
+        )
+        await server.shows(program, 'last')
+        const text = 'red plain dim\n numbered \\ 日本\n\nlast'
+        const sgr = /\x1b\[[0-9;]*m/g
+        for (const lines of [1, 2, 4, 5, 100]) {
+          const plain = await server.backend.capture(program.handle, lines)
+          expect(plain).toEqual({ text: text.split('\n').slice(-lines).join('\n'), truncated: lines < 4 })
+          const styled = await server.backend.capture(program.handle, lines, { styles: true })
+          expect({ ...styled, text: styled.text.replace(sgr, '') }).toEqual(plain)
+        }
+        const { text: styled } = await server.backend.capture(program.handle, 100, { styles: true })
+        expect(styled).toMatch(/\x1b\[31mred\x1b\[(?:0|39)?m plain \x1b\[(?:0;)?1;2mdim/)
+        expect(styled).toMatch(/\x1b\[38;5;174m(?:\x1b\[49m)?numbered/)
+        expect((await server.backend.capture(program.handle, 100, { styles: false })).text).toBe(text)
+        await server.backend.stop(program.handle, 1000)
+        expect(await server.backend.capture(program.handle, 100, { styles: true })).toEqual({ text, truncated: false })
+      })
+
       it('in every script, with wide characters and those that tmux would escape', async () => {
         const text = [
           '日本語 한국어 中文 | Ελληνικά Кириллица العربية',
@@ -427,6 +451,21 @@ export function backendConformance(name: string, open: () => Promise<Harness>): 
           { type: 'key', key: 'Enter' },
         ])
         expect([await written(program, 'first'), await written(program, 'second')]).toEqual([text, '\r'])
+      })
+
+      it('with a pause, for a program that would take what follows for a part of what it got', async () => {
+        const program = await server.sh(
+          'stty raw -echo; echo ready; dd bs=100 count=1 of=before 2>/dev/null; dd bs=100 count=1 of=after 2>/dev/null',
+        )
+        await server.shows(program, 'ready')
+        const began = Date.now()
+        await server.backend.send(program.handle, [
+          { type: 'paste', text: 'a text' },
+          { type: 'pause', ms: 300 },
+          { type: 'key', key: 'Enter' },
+        ])
+        expect(Date.now() - began).toBeGreaterThanOrEqual(300)
+        expect([await written(program, 'before'), await written(program, 'after')]).toEqual(['a text', '\r'])
       })
 
       it('and does not wait for ever for a text that never shows', async () => {
@@ -552,6 +591,53 @@ export function backendConformance(name: string, open: () => Promise<Harness>): 
         expect(await running([(await harness.read(file('late')))!.trim()])).toBe('')
       })
 
+      /** Starts a process that nothing ties to the program any more but its environment; its pid goes to a file. */
+      const stray = (name: string) =>
+        `(setsid sh -c 'echo $$ >"$0.new"; mv "$0.new" "$0"; exec sleep 59' ${name} </dev/null >/dev/null 2>&1 &); until [ -e ${name} ]; do sleep 0.02; done; `
+      const carrying = (script: string) => {
+        const id = crypto.randomUUID()
+        return server.run(['sh', '-c', script], { id, env: { PATH: path, INSTAR_SESSION_ID: id } })
+      }
+      const pidIn = async (name: string) => {
+        await until(async () => (await harness.read(file(name))) !== null, { what: `the file ${name}` })
+        return (await harness.read(file(name)))!.trim()
+      }
+
+      it('with what has left its process tree and carries its id, and nothing of another session', async (context) => {
+        needsTo(context, harness, 'environments')
+        const program = await carrying(`${stray('stray-1')} ${stray('stray-2')} exec sleep 59`)
+        const other = await carrying(`${stray('stray-other')} exec sleep 59`)
+        const pids = [await pidIn('stray-1'), await pidIn('stray-2')]
+        const [bystander] = [await pidIn('stray-other')]
+        expect(await running([...pids, bystander!])).toBe([...pids, bystander].toSorted((a, b) => Number(a) - Number(b)).join('\n'))
+        await server.backend.stop(program.handle, 1000)
+        expect(await running([...pids, bystander!])).toBe(bystander)
+        await server.backend.stop(other.handle, 1000)
+        expect(await running([bystander!])).toBe('')
+      })
+
+      it('also such a one that ignores every request', async (context) => {
+        needsTo(context, harness, 'environments')
+        const program = await carrying(
+          `(setsid sh -c 'trap "" TERM HUP INT; echo $$ >stray-deaf; while :; do sleep 0.05; done' </dev/null >/dev/null 2>&1 &); exec sleep 59`,
+        )
+        const pid = await pidIn('stray-deaf')
+        await server.backend.stop(program.handle, 300)
+        expect(await running([pid])).toBe('')
+      })
+
+      it('whose program was killed: what that had started is ended, and what it started elsewhere', async (context) => {
+        needsTo(context, harness, 'environments')
+        const program = await carrying(`${stray('stray-killed')} sleep 59 & echo $! >child-killed; kill -KILL $$`)
+        const other = await carrying(`${stray('stray-beside')} exec sleep 59`)
+        expect(await server.exit(program)).toMatchObject({ code: null, signal: 'SIGKILL' })
+        const pids = [await pidIn('stray-killed'), await pidIn('child-killed')]
+        const bystander = await pidIn('stray-beside')
+        await until(async () => (await running(pids)) === '', { what: 'the end of what it had started' })
+        expect(await running([bystander])).toBe(bystander)
+        await server.backend.stop(other.handle, 1000)
+      })
+
       it('twice, at once and again after the end', async () => {
         const program = await server.sh('exec sleep 60')
         await Promise.all([server.backend.stop(program.handle, 1000), server.backend.stop(program.handle, 1000)])
@@ -648,6 +734,331 @@ export function backendConformance(name: string, open: () => Promise<Harness>): 
       })
     })
 
+    describe('answers a hook that waits', () => {
+      /** Starts a program whose `$ask` asks and waits, and prints the answer. */
+      const asks = (script: string, payload: unknown = { which: 'one' }) =>
+        server.sh(`dir=$1; ask="sh $dir/hook.sh Ask wait"; payload=$dir/payload; ${script}`, {
+          args: (id) => [server.backend.directory(id)],
+          files: { payload: JSON.stringify(payload) },
+        })
+      const mailboxes = (program: Program, count = 1) =>
+        until(
+          () => {
+            const found = server.signals(program).flatMap(({ mailbox }) => mailbox ?? [])
+            return found.length === count && found
+          },
+          { what: `${count} hooks to wait` },
+        )
+      const answering = (context: TestContext) => needs(context, server.backend.answer, 'the backend cannot answer hooks')
+
+      it.for([
+        ['a word', 'yes'],
+        ['JSON', '{"it\'s":"\\"quoted\\" $HOME `x` %s \\\\ ünï 日本語 👍"}'],
+        ['lines', 'two\nlines\n\n'],
+        ['more than a pipe holds', 'x€'.repeat(100_000)],
+      ] as const)('with %s', async ([, text], context) => {
+        const answer = answering(context)
+        const program = await asks('$ask <$payload >answer; echo "$?" >code')
+        const [mailbox] = await mailboxes(program)
+        expect(server.signals(program)).toEqual([{ event: 'Ask', payload: { which: 'one' }, at: expect.stringMatching(iso), mailbox }])
+        expect(await answer(program.handle, mailbox!, text)).toBe(true)
+        expect(await written(program, 'answer')).toBe(text)
+        expect(await written(program, 'code')).toBe('0\n')
+      })
+
+      it('with nothing: it prints nothing, and is released', async (context) => {
+        const answer = answering(context)
+        const program = await asks('$ask <$payload >released; echo "$?" >code')
+        expect(await answer(program.handle, (await mailboxes(program))[0]!, '')).toBe(true)
+        expect([await written(program, 'released'), await written(program, 'code')]).toEqual(['', '0\n'])
+      })
+
+      it('that was told more than fits into a line', async (context) => {
+        const answer = answering(context)
+        const payload = { long: '日x'.repeat(2000) }
+        const program = await asks('$ask <$payload >long', payload)
+        const [mailbox] = await mailboxes(program)
+        expect(server.signals(program)[0]).toMatchObject({ payload })
+        expect(await answer(program.handle, mailbox!, 'to the long one')).toBe(true)
+        expect(await written(program, 'long')).toBe('to the long one')
+      })
+
+      it('and is slow to read more than a pipe holds', async (context) => {
+        const answer = answering(context)
+        const program = await asks('$ask <$payload | { dd bs=1 count=10 2>/dev/null; sleep 0.5; cat; } >slow')
+        const text = '0123456789'.repeat(50_000)
+        expect(await answer(program.handle, (await mailboxes(program))[0]!, text)).toBe(true)
+        expect(await written(program, 'slow')).toBe(text)
+      })
+
+      it('each with its own answer, when several wait', async (context) => {
+        const answer = answering(context)
+        const program = await asks('for i in 1 2 3 4; do $ask <$payload >"several-$i" & done; wait')
+        const all = await mailboxes(program, 4)
+        expect(new Set(all).size).toBe(4)
+        const taken = await Promise.all(all.map((mailbox) => answer(program.handle, mailbox, `for ${mailbox}`)))
+        expect(taken).toEqual([true, true, true, true])
+        await server.exit(program)
+        const said = await Promise.all([1, 2, 3, 4].map((i) => harness.read(file(`several-${i}`))))
+        expect(said.toSorted()).toEqual(all.map((mailbox) => `for ${mailbox}`).toSorted())
+      })
+
+      it('once: the second answer is too late', async (context) => {
+        const answer = answering(context)
+        const program = await asks('$ask <$payload >once; exec cat')
+        const [mailbox] = await mailboxes(program)
+        expect(await answer(program.handle, mailbox!, 'first')).toBe(true)
+        expect(await answer(program.handle, mailbox!, 'second')).toBe(false)
+        await until(async () => (await harness.read(file('once'))) === 'first', { what: 'the answer' })
+        await server.backend.stop(program.handle, 1000)
+        expect(await answer(program.handle, mailbox!, 'third')).toBe(false)
+        expect(await harness.read(file('once'))).toBe('first')
+      })
+
+      it('but not one that was given up', async (context) => {
+        const answer = answering(context)
+        const program = await asks(
+          '$ask <$payload >given-up & until [ -e give-up ]; do sleep 0.02; done; kill -9 $!; wait $!; : >gave-up; exec cat',
+        )
+        const [mailbox] = await mailboxes(program)
+        await harness.write(file('give-up'), '')
+        await until(async () => (await harness.read(file('gave-up'))) !== null, { what: 'the end of the hook' })
+        expect(await answer(program.handle, mailbox!, 'too late')).toBe(false)
+        expect(await answer(program.handle, mailbox!, 'too late')).toBe(false)
+        expect(await harness.read(file('given-up'))).toBe('')
+        await server.backend.stop(program.handle, 1000)
+      })
+
+      it.for([
+        ['has ended', 'kill -9 $!; exit 0'],
+        ['was killed', 'kill -9 $! $$'],
+      ] as const)('nor one of a program that %s', async ([name, end], context) => {
+        const answer = answering(context)
+        const go = `go ${name}`.replaceAll(' ', '-')
+        const program = await asks(`$ask <$payload & until [ -e ${go} ]; do sleep 0.02; done; ${end}`)
+        const [mailbox] = await mailboxes(program)
+        await harness.write(file(go), '')
+        await server.exit(program)
+        expect(await answer(program.handle, mailbox!, 'too late')).toBe(false)
+      })
+
+      it('nor one that never waited', async (context) => {
+        const answer = answering(context)
+        const program = await server.sh(`echo '{}' | sh "$1/hook.sh" Ask; exec cat`, { args: (id) => [server.backend.directory(id)] })
+        await until(() => server.signals(program).length === 1, { what: 'the signal' })
+        expect(server.signals(program)[0]).not.toHaveProperty('mailbox')
+        const names = ['1-1', '', '.', '..', '/', '/etc/passwd', '../signals.jsonl', '1-1/../../signals.jsonl', file('never'), '1-1\n', '*']
+        for (const name of names) expect([name, await answer(program.handle, name, 'for nobody')]).toEqual([name, false])
+        await harness.write(file('never'), 'as it was')
+        expect(await answer(program.handle, file('never'), 'for nobody')).toBe(false)
+        expect(await harness.read(file('never'))).toBe('as it was')
+        const look = await server.sh('cd "$1" && [ -e signals.jsonl ] || [ -e hook.sh ]', { args: [server.backend.directory(program.id)] })
+        expect(await server.exit(look)).toMatchObject({ code: 0 })
+        await server.backend.stop(program.handle, 1000)
+      })
+    })
+
+    describe('reads on in a file', () => {
+      const tailing = (context: TestContext) => needs(context, server.backend.tail, 'the backend cannot read on in a file')
+      const append = async (script: string, args: readonly string[] = []) =>
+        expect(await server.exit(await server.sh(script, { args }))).toMatchObject({ code: 0 })
+      /** Follows a file, and keeps what is told. */
+      async function follow(context: TestContext, name: string, cursor = 0) {
+        const told: string[] = []
+        const cursors: number[] = []
+        const tail = await tailing(context)(file(name), cursor, (lines, at) => {
+          expect(lines.length).toBeGreaterThan(0)
+          told.push(...lines)
+          cursors.push(at)
+        })
+        return { told, cursors, tail }
+      }
+
+      it('what is there, and what is added', async (context) => {
+        tailing(context)
+        await harness.write(file('lines'), 'one\n\n日本\n')
+        const { told, cursors, tail } = await follow(context, 'lines')
+        expect(told).toEqual(['one', '', '日本'])
+        expect(cursors.at(-1)).toBe(12)
+        await append('echo four >>lines')
+        await until(() => told.length === 4, { what: 'the fourth line' })
+        await append('printf "five\\r\\n  six\\n" >>lines')
+        await until(() => told.length === 6, { what: 'the sixth line' })
+        expect(told.slice(3)).toEqual(['four', 'five\r', '  six'])
+        expect(cursors.at(-1)).toBe(29)
+        tail.close()
+        const again = await follow(context, 'lines', 12)
+        expect(again.told).toEqual(['four', 'five\r', '  six'])
+        again.tail.close()
+        const nothing = await follow(context, 'lines', 29)
+        expect(nothing.told).toEqual([])
+        nothing.tail.close()
+      })
+
+      it('a line only when it is complete', async (context) => {
+        tailing(context)
+        await harness.write(file('incomplete'), 'one\ntw')
+        const { told, cursors, tail } = await follow(context, 'incomplete')
+        expect([told, cursors]).toEqual([['one'], [4]])
+        await append('printf o >>incomplete')
+        await tail.catchUp()
+        expect(told).toEqual(['one'])
+        await append('printf "\\nthree" >>incomplete')
+        await tail.catchUp()
+        expect([told, cursors]).toEqual([
+          ['one', 'two'],
+          [4, 8],
+        ])
+        tail.close()
+      })
+
+      it('lines of more than 1 MiB, and many bytes of short ones', async (context) => {
+        tailing(context)
+        const lines = [
+          'x'.repeat(3_000_000),
+          'short',
+          '日'.repeat(1_000_000),
+          '',
+          ...Array.from({ length: 200_000 }, (_, i) => `line ${i} ü`),
+        ]
+        await harness.write(file('big'), `${lines.join('\n')}\n`)
+        const { told, cursors, tail } = await follow(context, 'big')
+        expect(told.length).toBe(lines.length)
+        expect(told.every((line, i) => line === lines[i])).toBe(true)
+        expect(cursors.at(-1)).toBe(Buffer.byteLength(lines.join('\n')) + 1)
+        await append(`awk 'BEGIN { for (i = 0; i < 2000000; i++) printf "y"; print "" }' >>big; echo after >>big`)
+        await until(() => told.at(-1) === 'after', { what: 'the last line' })
+        expect(told.at(-2)).toBe('y'.repeat(2_000_000))
+        tail.close()
+      })
+
+      it('many lines that are added one by one, each once and in order', async (context) => {
+        tailing(context)
+        await harness.write(file('many'), '')
+        const { told, cursors, tail } = await follow(context, 'many')
+        await append('i=0; while [ $i -lt 3000 ]; do i=$((i + 1)); echo "line $i" >>many; done')
+        await until(() => told.length >= 3000, { what: 'all lines' })
+        expect(told.join('\n')).toBe(numbered(1, 3000))
+        expect(cursors).toEqual(cursors.toSorted((a, b) => a - b))
+        tail.close()
+      })
+
+      it('up to now when that is asked for', async (context) => {
+        tailing(context)
+        await harness.write(file('now'), '')
+        const { told, tail } = await follow(context, 'now')
+        for (let i = 1; i <= 20; i++) {
+          await harness.write(file('now'), `${numbered(1, i)}\n`)
+          await Promise.all([tail.catchUp(), tail.catchUp()])
+          expect(told).toHaveLength(i)
+        }
+        tail.close()
+      })
+
+      it('and tells nothing more once it is closed', async (context) => {
+        tailing(context)
+        await harness.write(file('closed'), 'one\n')
+        const { told, tail } = await follow(context, 'closed')
+        const other = await follow(context, 'closed')
+        tail.close()
+        tail.close()
+        await append('echo two >>closed')
+        await until(() => other.told.length === 2, { what: 'the second line' })
+        await tail.catchUp()
+        expect(told).toEqual(['one'])
+        other.tail.close()
+      })
+
+      it('but in none that there is not', async (context) => {
+        const tail = tailing(context)
+        let told = 0
+        for (const path of [file('no-such-file'), file('no/such/file'), `${file('lines')}/x`])
+          await expect(tail(path, 0, () => told++)).rejects.toThrow(Error)
+        expect(told).toBe(0)
+      })
+    })
+
+    describe('tells the title of a terminal', () => {
+      const titles = (program: Known) => server.sights(program).flatMap((sight) => (sight.type === 'title' ? [sight.title] : []))
+      const told = (program: Known, title: string) => until(() => titles(program).at(-1) === title, { what: `the title "${title}"` })
+      const titled = (script: string, args: readonly string[] = []) =>
+        server.sh(`title() { printf '\\033]2;%s\\007' "$1"; }; next() { read -r line; }; ${script}`, { titles: true, args })
+
+      it('whenever it changes', async (context) => {
+        needsTo(context, harness, 'titles')
+        const program = await titled('title one; next; title two; next; title one; next; title ""; next; title last; exec cat')
+        for (const title of ['one', 'two', 'one', '', 'last']) {
+          await told(program, title)
+          if (title !== 'last') await server.backend.send(program.handle, [{ type: 'key', key: 'Enter' }])
+        }
+        const all = titles(program)
+        expect(all.slice(all.indexOf('one'))).toEqual(['one', 'two', 'one', '', 'last'])
+        for (const sight of server.sights(program)) if (sight.type === 'title') expect(sight.at).toMatch(iso)
+        expect(server.types(program)[0]).toBe('launched')
+        await server.backend.stop(program.handle, 1000)
+        expect(server.types(program).at(-1)).toBe('exited')
+      })
+
+      it('not when it is set again to what it is', async (context) => {
+        needsTo(context, harness, 'titles')
+        const program = await titled('for i in 1 2 3 4 5 6 7 8 9; do title same; sleep 0.03; done; title other; exec cat')
+        await told(program, 'other')
+        expect(titles(program).filter((title) => title === 'same')).toHaveLength(1)
+        await server.backend.stop(program.handle, 1000)
+      })
+
+      it('the last of many, whatever of the others', async (context) => {
+        needsTo(context, harness, 'titles')
+        const program = await titled('i=0; while [ $i -lt 500 ]; do i=$((i + 1)); title "⠂ $i"; done; exec cat')
+        await told(program, '⠂ 500')
+        const numbers = titles(program).flatMap((title) => (title.startsWith('⠂ ') ? [Number(title.slice(2))] : []))
+        expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+        await server.backend.stop(program.handle, 1000)
+      })
+
+      it('with everything that another program may do something with', async (context) => {
+        needsTo(context, harness, 'titles')
+        const texts = [
+          '✳ ünï 日本語 👍',
+          `#{pane_id} #(touch ${file('touched')}) #[fg=red] ##`,
+          `it's "quoted" \\ \\033 \\n $HOME \`touch ${file('touched')}\` %end 1 1 1 ;`,
+          '%exit',
+          '  two  blanks',
+          'x'.repeat(200),
+        ]
+        const program = await titled('for t; do title "$t"; next; done; exec cat', texts)
+        // tmux 3.7 keeps a title's #( out, 3.4 and 3.7 escape $ and backslashes: what is said stays.
+        const said = (text: string | undefined) => text?.replace(/[^\p{L}\p{N}\p{So}]/gu, '')
+        for (const text of texts) {
+          await until(() => said(titles(program).at(-1)) === said(text), { what: `the title "${text}"` })
+          await server.backend.send(program.handle, [{ type: 'key', key: 'Enter' }])
+        }
+        await server.backend.stop(program.handle, 1000)
+        expect(await harness.read(file('touched'))).toBeNull()
+      })
+
+      it('in one line, whatever control characters are in it', async (context) => {
+        needsTo(context, harness, 'titles')
+        const program = await titled(`title "$(printf 'a\\tb\\001c\\nd\\re')"; exec cat`)
+        const title = await until(() => titles(program).find((title) => title.startsWith('a')), { what: 'the title' })
+        expect(title.replace(/\s|\\[0-7]{3}/g, '')).toBe('abcde')
+        // The next one is told all the same, and the session lives on.
+        const next = await titled('title next; exec cat')
+        await told(next, 'next')
+        for (const each of [program, next]) await server.backend.stop(each.handle, 1000)
+      })
+
+      it('only where that was asked for', async (context) => {
+        needsTo(context, harness, 'titles')
+        const silent = await server.sh(`printf '\\033]2;one\\007shown'; exec cat`)
+        await server.shows(silent, 'shown')
+        const program = await titled('title two; exec cat')
+        await told(program, 'two')
+        expect(server.types(silent)).toEqual(['launched'])
+        for (const each of [silent, program]) await server.backend.stop(each.handle, 1000)
+      })
+    })
+
     describe('lists', () => {
       it('what runs, and nothing that has ended', async () => {
         const [runs, ended] = [await server.sh('exec cat'), await server.sh('exit 0')]
@@ -659,7 +1070,7 @@ export function backendConformance(name: string, open: () => Promise<Harness>): 
       })
 
       it('also the terminals of others', async (context) => {
-        const { terminals } = needs(context, server.backend.terminals, 'the backend does not list terminals')
+        const terminals = needs(context, server.backend.terminals, 'the backend does not list terminals')
         const ours = await server.sh('exec cat')
         await harness.intrude!('a-stranger')
         const listed = await terminals()
@@ -843,6 +1254,57 @@ export function backendConformance(name: string, open: () => Promise<Harness>): 
       expect(Math.abs(times[1]! - Date.parse(signal[0]!.at))).toBeLessThan(1000)
     })
 
+    it('answers a hook that waits since before', async (context) => {
+      needs(context, server.backend.answer, 'the backend cannot answer hooks')
+      const script = `echo '{}' | sh "$1/hook.sh" Ask wait >answer; exit 5`
+      const program = await server.sh(script, { args: (id) => [server.backend.directory(id)] })
+      const mailbox = await until(() => server.signals(program)[0]?.mailbox, { what: 'the hook' })
+      const last = server
+      await restart()
+      await server.follow(program, last.cursor(program))
+      expect(await server.backend.answer!(program.handle, mailbox, 'after the restart')).toBe(true)
+      expect(await server.exit(program)).toMatchObject({ code: 5 })
+      expect(await harness.read(file('answer'))).toBe('after the restart')
+    })
+
+    it('hears of a hook that began to wait meanwhile', async (context) => {
+      needs(context, server.backend.answer, 'the backend cannot answer hooks')
+      const script = `${wait('go')} echo '{}' | sh "$1/hook.sh" Ask wait >answer; exit 6`
+      const program = await server.sh(script, { args: (id) => [server.backend.directory(id)] })
+      const last = server
+      await restart(() => harness.write(file('go'), ''))
+      await server.follow(program, last.cursor(program))
+      const mailbox = await until(() => server.signals(program)[0]?.mailbox, { what: 'the hook' })
+      expect(await server.backend.answer!(program.handle, mailbox, 'yes')).toBe(true)
+      expect(await server.exit(program)).toMatchObject({ code: 6 })
+      expect(await harness.read(file('answer'))).toBe('yes')
+    })
+
+    it('goes on to tell titles, also what changed meanwhile', async (context) => {
+      needsTo(context, harness, 'titles')
+      const title = (text: string) => `printf '\\033]2;${text}\\007'; `
+      const script = `${title('one')} ${wait('go')} ${title('two')} : >over; ${wait('go2')} ${title('three')} exec cat`
+      const program = await server.sh(script, { titles: true })
+      const silent = await server.sh(script)
+      const last = () => {
+        const sight = server.sights(program).at(-1)
+        return sight?.type === 'title' ? sight.title : undefined
+      }
+      await until(() => last() === 'one', { what: 'the first title' })
+      const before = server
+      await restart(async () => {
+        await harness.write(file('go'), '')
+        await exists('over')
+      })
+      // As the list tells it: nothing else is known of a session whose server was killed.
+      for (const { id, handle } of await server.backend.list()) await server.follow({ id, handle, name: '' }, before.cursor({ id }))
+      await until(() => last() === 'two', { what: 'the second title' })
+      await harness.write(file('go2'), '')
+      await until(() => last() === 'three', { what: 'the third title' })
+      expect(server.types(program)).toEqual(['title', 'title'])
+      expect(server.types(silent)).toEqual([])
+    })
+
     it('reports the end again to who had not kept it', async () => {
       const program = await server.sh('echo last words; exit 8')
       const exit = await server.exit(program)
@@ -877,6 +1339,7 @@ export function backendConformance(name: string, open: () => Promise<Harness>): 
     it('reports a session of which nothing is left as gone, with the reason', async () => {
       const program = await server.sh('exit 0')
       await server.exit(program)
+      await server.left()
       await server.backend.remove(program.id)
       await restart()
       await server.follow(program, 1)
@@ -1039,7 +1502,12 @@ async function within<T>(promise: Promise<T>, what: string): Promise<T> {
 }
 
 /** Skips a test with a reason where a backend cannot do what it is about. */
-function needs<T>(context: TestContext, verb: T, reason: string): { terminals: NonNullable<T> } {
+function needs<T>(context: TestContext, verb: T, reason: string): NonNullable<T> {
   if (verb === undefined) context.skip(reason)
-  return { terminals: verb! }
+  return verb!
+}
+
+/** The same, for what has no verb of its own. */
+function needsTo(context: TestContext, { cannot = {} }: Harness, what: keyof NonNullable<Harness['cannot']>): void {
+  if (cannot[what] !== undefined) context.skip(cannot[what])
 }

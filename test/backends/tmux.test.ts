@@ -93,10 +93,16 @@ describe('tmux, beside the contract,', () => {
 
     it('every byte of a program whose log was slow to be written', async () => {
       const session = await start('read -r go; awk "BEGIN { for (i = 0; i < 200000; i++) printf \\"%05d\\", i % 100000 }"')
-      const { stdout } = await execa('ps', ['-A', '-o', 'pid=,ppid=,args='])
       const server = await serverPid()
-      const row = stdout.split('\n').find((each) => new RegExp(`^\\s*\\d+\\s+${server}\\s+cat$`).test(each))
-      const sink = Number.parseInt(row!, 10)
+      // tmux starts a shell, which becomes it.
+      const sink = await until(
+        async () => {
+          const { stdout } = await execa('ps', ['-A', '-o', 'pid=,ppid=,args='])
+          const row = stdout.split('\n').find((each) => new RegExp(`^\\s*\\d+\\s+${server}\\s+cat$`).test(each))
+          return row !== undefined && Number.parseInt(row, 10)
+        },
+        { what: 'what writes the log' },
+      )
       process.kill(sink, 'SIGSTOP')
       try {
         await type({ ...session }, 'go')
@@ -156,6 +162,47 @@ describe('tmux, beside the contract,', () => {
       expect(await readFile(join(state, 'sessions', session.id, 'output.log'), 'utf8')).toBe('hello\r\n')
       expect(await readdir(place.directory)).not.toContain('touched')
     })
+  })
+
+  describe('a hook that waits', () => {
+    const mailboxOf = ({ id }: { id: string }) =>
+      until(
+        () => {
+          const sights = reports.flatMap((report) => (report.id === id ? report.sights : []))
+          return sights.flatMap((sight) => (sight.type === 'signal' ? (sight.signal.mailbox ?? []) : []))[0]
+        },
+        { what: 'the hook' },
+      )
+    const ask = `hook=$(ls -d ../state/sessions/*/hook.sh); echo '{}' | sh "$hook" Ask wait`
+
+    it('does so where nobody else can answer, and leaves nothing there', async () => {
+      const session = await start(`${ask} >answer; exec cat`)
+      const mailbox = await mailboxOf(session)
+      const answers = join(directory(session.id), 'answers')
+      expect([(await stat(answers)).mode & 0o777, (await stat(join(answers, mailbox))).mode & 0o777]).toEqual([0o700, 0o600])
+      expect(await backend.answer!(session, mailbox, 'yes')).toBe(true)
+      expect(await readdir(answers)).toEqual([])
+    })
+
+    it('and stops reading in the middle has not taken it', async () => {
+      const session = await start(`${ask} | { dd bs=1 count=10 2>/dev/null; exec sleep 60; }`)
+      const mailbox = await mailboxOf(session)
+      expect(await backend.answer!(session, mailbox, 'x'.repeat(1_000_000))).toBe(false)
+      expect(await backend.answer!(session, mailbox, 'again')).toBe(false)
+    })
+
+    it('and ends in the middle has not taken it', async () => {
+      const session = await start(`${ask} | dd bs=1 count=10 2>/dev/null; exec cat`)
+      expect(await backend.answer!(session, await mailboxOf(session), 'x'.repeat(1_000_000))).toBe(false)
+    })
+  })
+
+  it('rings no bell for the titles of a session whose titles nobody wants', async () => {
+    await start('exec cat')
+    await start('exec cat', { name: 'titled', titles: true })
+    expect(await place.tmux('show-hooks', '-p', '-t', '=agent:')).toBe('')
+    expect(await place.tmux('show-hooks', '-p', '-t', '=titled:')).toContain('pane-title-changed')
+    expect(await place.tmux('list-sessions', '-F', '#{session_name} #{@instar_titles}')).toMatch(/^agent $/m)
   })
 
   describe('when its control connection is killed', () => {

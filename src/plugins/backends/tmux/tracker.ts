@@ -109,7 +109,7 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
         session.pane = row?.pane ?? null
         session.pid = row?.pid ?? session.pid
         if (!row || row.dead) reap(session, row ?? null)
-        else if (session.title !== null && session.title !== row.title) hearTitle(session, row.title)
+        else if (session.title !== null && session.title !== row.title) void hearTitle(session, row.title)
       }
       for (const id of told) {
         const row = seen.get(id)
@@ -124,9 +124,11 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     return session.pane ?? null
   }
 
-  function hearTitle(session: Tracked, title: string): void {
+  /** The bell may be quicker than the file that tells of the launch. */
+  async function hearTitle(session: Tracked, title: string): Promise<void> {
     session.title = title
-    report(session, [{ type: 'title', title, at: new Date().toISOString() }])
+    await session.begun
+    if (tracked.get(session.id) === session && !session.reaping) report(session, [{ type: 'title', title, at: new Date().toISOString() }])
   }
 
   function hear(session: Tracked, entries: readonly Entry[]): void {
