@@ -84,6 +84,9 @@ export function advance(record: SessionRecord, event: Event | null, observed: Ob
   return { ...record, session, prompts: isEnded(session.status) ? [] : prompts, trail: [...record.trail, step].slice(-trailLength) }
 }
 
+/** The ids of prompts that only a screen told of; see `dialogOf`. */
+const onScreen = /^screen-/
+
 function promptsAfter({ session, prompts }: SessionRecord, event: Event): readonly OpenPrompt[] {
   if (!next[session.status][event.type] || event.type === 'launched') return prompts
   switch (event.type) {
@@ -91,7 +94,9 @@ function promptsAfter({ session, prompts }: SessionRecord, event: Event): readon
       return prompts.some(({ id }) => id === event.prompt) ? prompts.filter(({ id }) => id !== event.prompt) : prompts
     case 'asked': {
       const { prompt } = event
-      return prompt ? [...prompts.filter(({ id }) => id !== prompt.id), prompt] : prompts
+      // A screen shows one dialog at a time.
+      const isReplaced = ({ id }: OpenPrompt) => id === prompt?.id || (onScreen.test(id) && onScreen.test(prompt?.id ?? ''))
+      return prompt ? [...prompts.filter((each) => !isReplaced(each)), prompt] : prompts
     }
     default:
       return prompts.length === 0 ? prompts : []

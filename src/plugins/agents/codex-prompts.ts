@@ -56,11 +56,11 @@ export function promptOf(call: Call, open: OpenPrompt | undefined, isShown: bool
       .update(at + calls[0])
       .digest('hex')
       .slice(0, 16),
-    kind: questions ? 'question' : 'permission',
+    kind: asked ? 'question' : 'permission',
     message,
     tool,
     input,
-    options: questions ? choices(questions.flatMap(({ options }) => options.map(({ label }) => label))) : permissions(tool),
+    options: asked ? choices(questions ?? []) : permissions(tool),
     openedAt: at,
     mailbox: null,
     details: { calls, agent, isShown } satisfies Details,
@@ -73,15 +73,18 @@ const permissions = (tool: string): OpenPrompt['options'] => [
   ...(tool === 'apply_patch' ? [{ id: 'allow-files', label: 'Yes, and do not ask again for these files' }] : []),
   { id: 'deny', label: 'No' },
 ]
-const choices = (labels: readonly string[]): OpenPrompt['options'] => [
-  ...[...new Set(labels)].map((label) => ({ id: label, label })),
-  { id: 'other', label: 'Something else: the message' },
-  { id: 'deny', label: 'Do not answer' },
-]
+const choices = (questions: readonly { options: readonly { label: string }[] }[]): OpenPrompt['options'] =>
+  questions.length === 0
+    ? []
+    : [
+        ...[...new Set(questions.flatMap(({ options }) => options.map(({ label }) => label)))].map((label) => ({ id: label, label })),
+        { id: 'other', label: 'Something else: the message' },
+        { id: 'deny', label: 'Do not answer' },
+      ]
 
 const press = (key: string): Keystroke => ({ type: 'key', key })
-/** The last words of its dialogs. They show a second after the last key that a person has pressed. */
-const shown = { permission: 'esc to cancel', question: 'esc to interrupt' }
+/** Words that only its dialogs show: a second after the last key that was pressed. */
+const shown = { permission: 'esc to cancel', question: 'tab to add notes' }
 /** How long a dialog takes to close. */
 const closed: Keystroke = { type: 'pause', ms: 300 }
 
@@ -95,14 +98,15 @@ export function answerPrompt({ kind, input }: OpenPrompt, { choice, message }: R
   if (chosen.includes('deny')) return keys(press('Escape'), ...(message === undefined ? [] : [closed, ...typed(message)]))
   if (kind !== 'question') return keys(press(allowing[chosen[0]!] ?? '1'))
   const { questions } = v.parse(questionsSchema, input)
-  const notes = message === undefined ? [press('Enter')] : [press('Tab'), ...submitted([message])]
+  const labels = questions.map((_, place) => chosen[place] ?? chosen.at(-1))
   return keys(
     ...questions.flatMap(({ options }, place) => {
-      const label = chosen[place] ?? chosen.at(-1)
-      const found = options.findIndex((option) => option.label === label)
-      // The last that it offers is none of them, of which the message tells more.
-      const down = Array.from({ length: found < 0 ? options.length : found }, () => press('Down'))
-      return [...down, ...(place === questions.length - 1 ? notes : [press('Enter')])]
+      const found = options.findIndex(({ label }) => label === labels[place])
+      // The last that it offers is none of them, for which it wants a note.
+      const isOther = found < 0
+      const isNoted = isOther || (place === questions.length - 1 && message !== undefined && !labels.includes('other'))
+      const down = Array.from({ length: isOther ? options.length : found }, () => press('Down'))
+      return [...down, ...(isNoted ? [press('Tab'), ...submitted([message ?? 'none of these'])] : [press('Enter')])]
     }),
   )
 }

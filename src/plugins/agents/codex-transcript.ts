@@ -22,14 +22,18 @@ const lineSchema = v.object({
   }),
 })
 
+export const proposes = 'it proposes a plan'
 const usedUpUntil = 'its usage limit is used up until '
 
-/** How a turn ends that no hook tells of. What a hook has told later counts more. */
-function readEnd(line: unknown, { session, trail }: SessionRecord): Event | null {
+/** What no hook tells of turns. What is known later counts more. */
+function readTurn(line: unknown, { session, trail }: SessionRecord): Event | null {
   const parsed = v.safeParse(lineSchema, line)
-  if (!parsed.success || session.status !== 'running' || parsed.output.timestamp < session.evidence.at) return null
+  if (!parsed.success || parsed.output.timestamp < session.evidence.at) return null
   const { timestamp: at, payload } = parsed.output
   const told = (rule: string) => ({ source: 'transcript', rule, at }) as const
+  // A shell line of a person's is a turn without hooks.
+  if (payload.type === 'task_started' && session.status === 'idle') return { type: 'working', evidence: told('task_started') }
+  if (session.status !== 'running') return null
   switch (payload.type) {
     case 'token_count': {
       const limits = [payload.rate_limits?.primary, payload.rate_limits?.secondary]
@@ -37,6 +41,11 @@ function readEnd(line: unknown, { session, trail }: SessionRecord): Event | null
       // It stands in the trail when the turn ends, with an error that says so in local time.
       return ends.length > 0 ? { type: 'working', evidence: told(usedUpUntil + new Date(Math.max(...ends)).toISOString()) } : null
     }
+    case 'item_completed':
+      // The turn ends with a dialog, of which nothing else tells, and which an Enter would answer.
+      return payload.item?.type === 'Plan'
+        ? { type: 'asked', waiting: { kind: 'question', message: 'Implement this plan?' }, evidence: told(proposes) }
+        : null
     case 'turn_aborted':
       return { type: 'rested', evidence: told('turn_aborted') }
     case 'task_complete': {
@@ -95,4 +104,4 @@ function json(text = ''): unknown {
 }
 
 /** `$CODEX_HOME/sessions/<year>/<month>/<day>/rollout-<time>-<id>.jsonl`. */
-export const transcript: Transcript = { message: readMessage, read: readEnd }
+export const transcript: Transcript = { message: readMessage, read: readTurn }

@@ -1,0 +1,186 @@
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/**
+ * A stand-in for the OpenAI Responses API on loopback, so that codex can be tested without a model. What it answers is
+ * steered by marks in the last text of the user:
+ *
+ *   [say TEXT]       answers TEXT                        [bash COMMAND]  asks for the shell tool, then says "done"
+ *   [slow MS]        streams the answer over that time   [fail STATUS]   answers with that HTTP status
+ *   [think MS]       says nothing for that time, first   [outside]       runs [bash …] outside of the sandbox
+ *   [tool NAME JSON] asks for any other tool             [js SOURCE]     asks for a script that uses tools, then says "done"
+ *   [limit SECONDS]  answers that the usage limit is reached, which ends then
+ *
+ * A tool or a script ends with the last bracket of the text. Anything else is answered with "heard: " and the text.
+ */
+export interface Responses {
+  /** The base URL, with `/v1`. */
+  readonly url: string
+  /** The bodies of the requests that carry tools, which are the ones of a conversation; in order. */
+  readonly requests: readonly ResponsesRequest[]
+  close(): Promise<void>
+}
+
+export interface ResponsesRequest {
+  readonly model: string
+  readonly text?: { readonly format?: unknown }
+  readonly tools?: readonly Tool[]
+  readonly input: readonly InputItem[]
+}
+interface Tool {
+  readonly type: string
+  readonly name?: string
+  /** Of a namespace. */
+  readonly tools?: readonly Tool[]
+}
+interface InputItem {
+  readonly type?: string
+  readonly role?: string
+  readonly content?: readonly { type: string; text?: string; encrypted_content?: string }[]
+  readonly tools?: readonly Tool[]
+}
+
+export async function startResponses(): Promise<Responses> {
+  const requests: ResponsesRequest[] = []
+  const server = createServer((request, response) => {
+    answer(request, response, requests).catch((error: unknown) => response.destroy(error as Error))
+  })
+  // codex uses it as a proxy for whatever is not on loopback.
+  server.on('connect', (_, socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}/v1`,
+    requests,
+    async close() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+/** The last thing a person said in a request, without what the program adds. */
+export function lastUserText({ input }: ResponsesRequest): string {
+  return (input.findLast(isSaid)?.content ?? []).map(({ text = '', encrypted_content = text }) => encrypted_content).join('\n')
+}
+
+const added = /^(?:<(?:environment_context|user_instructions|turn_aborted|hook_prompt)\b|# AGENTS\.md)/
+
+/** What a person says, and what an agent says to its sub-agent. */
+const isSaid = ({ type = 'message', role, content = [] }: InputItem): boolean =>
+  type === 'agent_message' || (type === 'message' && role === 'user' && !added.test(content[0]?.text ?? ''))
+
+/** Whether a tool has answered since somebody said something. */
+const isAnswered = ({ input }: ResponsesRequest): boolean =>
+  input.slice(input.findLastIndex(isSaid) + 1).some(({ type = '' }) => type.endsWith('_output'))
+
+/** The tools that a request offers. Newer models get them in the input, and use most of them from scripts, with `exec`. */
+function toolsOf({ tools = [], input }: ResponsesRequest): string[] {
+  const names = (each: Tool): string[] => (each.tools ? each.tools.flatMap(names) : [each.name ?? each.type])
+  return [...tools, ...input.flatMap((item) => item.tools ?? [])].flatMap(names)
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse, requests: ResponsesRequest[]): Promise<void> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk as Buffer)
+  if (request.method !== 'POST' || !/\/responses(\?|$)/.test(request.url ?? '/'))
+    return json(response, 404, { error: { type: 'not_found', message: 'no such path' } })
+  const body = JSON.parse(Buffer.concat(chunks).toString()) as ResponsesRequest
+  const tools = toolsOf(body)
+  // A title is made in a conversation of its own, whose answer has a schema.
+  const conversation = tools.length > 0 && !body.text?.format
+  if (conversation) requests.push(body)
+  const text = conversation ? lastUserText(body) : ''
+  const [call, , namespace, tool = '', source = ''] = /\[(tool (?:(\w+)\.)?(\w+)|js) (.*)\]/s.exec(text) ?? []
+  const marks = text.replace(call ?? '', '')
+  const mark = (name: string) => new RegExp(`\\[${name}(?: ([^\\]]*))?\\]`).exec(marks)?.[1]
+  // A model takes its time; this is that time, not a wait for something.
+  await pause(Number(mark('think') ?? 0))
+  const limit = mark('limit')
+  if (limit !== undefined) return limited(response, Number(limit))
+  const failure = mark('fail')
+  if (failure !== undefined) return json(response, Number(failure), { error: { type: 'api_error', message: 'as asked' } })
+  const command = mark('bash')
+  const calls = call !== undefined || command !== undefined
+  if (calls && !isAnswered(body)) {
+    if (command !== undefined) {
+      const input = { cmd: command, ...(marks.includes('[outside]') ? outside : {}) }
+      const isScripted = tools.includes('exec')
+      const use = isScripted
+        ? script(`text(await tools.exec_command(${JSON.stringify(input)}))`)
+        : toolCall('exec_command', JSON.stringify(input))
+      return stream(response, body, use, 0)
+    }
+    return stream(response, body, tool === '' ? script(source) : toolCall(tool, source, namespace), 0)
+  }
+  const said = mark('say') ?? (calls ? 'done' : `heard: ${text.slice(0, 200)}`)
+  return stream(response, body, message(said), Number(mark('slow') ?? 0))
+}
+
+const outside = { sandbox_permissions: 'require_escalated', justification: 'as asked' }
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+function limited(response: ServerResponse, seconds: number): void {
+  const resets_at = Math.floor(Date.now() / 1000) + seconds
+  response.setHeader('x-codex-primary-used-percent', '100')
+  response.setHeader('x-codex-primary-window-minutes', '300')
+  response.setHeader('x-codex-primary-reset-at', String(resets_at))
+  const told = { message: 'The usage limit has been reached', plan_type: 'plus', resets_at, resets_in_seconds: seconds }
+  return json(response, 429, { error: { type: 'usage_limit_reached', ...told } })
+}
+
+type Item = { readonly id: string; readonly type: string; readonly text?: string; readonly [field: string]: unknown }
+
+const message = (text: string): Item => ({ id: `msg_${id()}`, type: 'message', role: 'assistant', status: 'completed', text })
+const toolCall = (name: string, args: string, namespace?: string): Item => ({
+  id: `fc_${id()}`,
+  type: 'function_call',
+  call_id: `call_${id()}`,
+  ...(namespace === undefined ? {} : { namespace }),
+  name,
+  arguments: args,
+  status: 'completed',
+})
+const script = (input: string): Item => ({
+  id: `ctc_${id()}`,
+  type: 'custom_tool_call',
+  call_id: `call_${id()}`,
+  name: 'exec',
+  input,
+  status: 'completed',
+})
+
+const usage = {
+  input_tokens: 10,
+  input_tokens_details: { cached_tokens: 4 },
+  output_tokens: 5,
+  output_tokens_details: { reasoning_tokens: 0 },
+  total_tokens: 15,
+}
+
+async function stream(response: ServerResponse, { model }: ResponsesRequest, { text, ...about }: Item, ms: number): Promise<void> {
+  const whole = { id: `resp_${id()}`, object: 'response', created_at: Math.floor(Date.now() / 1000), model }
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  const send = (type: string, data: object) => response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`)
+  send('response.created', { response: { ...whole, status: 'in_progress', output: [], usage: null } })
+  const item = text === undefined ? about : { ...about, content: [{ type: 'output_text', text, annotations: [] }] }
+  if (text !== undefined) {
+    send('response.output_item.added', { output_index: 0, item: { ...about, status: 'in_progress', content: [] } })
+    const pieces = text.match(/[\s\S]{1,20}/g) ?? ['']
+    for (const delta of pieces) {
+      send('response.output_text.delta', { item_id: about.id, output_index: 0, content_index: 0, delta })
+      if (ms > 0) await pause(ms / pieces.length)
+      if (response.destroyed) return
+    }
+  }
+  send('response.output_item.done', { output_index: 0, item })
+  send('response.completed', { response: { ...whole, status: 'completed', output: [item], usage } })
+  response.end()
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(body))
+}
+
+const id = (): string => Math.random().toString(36).slice(2).padEnd(12, '0')
