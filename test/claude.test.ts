@@ -1,13 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { claude } from '../src/plugins/agents/claude.ts'
 import type { Launch, Session, Signal } from '../src/runtime/types.ts'
 import { claudeApp, claudePackages, type ClaudeApp, type ClaudeVersion } from './support/claude.ts'
 import { lastUserText } from './support/model.ts'
 import { sampleRecord } from './support/session.ts'
-import { until } from './support/wait.ts'
+import { pass, until } from './support/wait.ts'
 
 const versions = Object.keys(claudePackages) as ClaudeVersion[]
 
@@ -29,7 +28,7 @@ describe.each(versions)('Claude Code %s', (version) => {
     app = await claudeApp(version)
     // A hook of the project's own: ours must merge with it.
     await mkdir(join(app.project, '.claude'), { recursive: true })
-    const command = `cat >>'${join(app.project, 'own-hook')}'`
+    const command = `tee -a '${join(app.project, 'own-hook')}' | grep -q forbidden && { echo 'not here' >&2; exit 2; }; exit 0`
     await writeFile(
       join(app.project, '.claude/settings.json'),
       JSON.stringify({ hooks: { UserPromptSubmit: [{ hooks: [{ type: 'command', command }] }] } }),
@@ -66,47 +65,6 @@ describe.each(versions)('Claude Code %s', (version) => {
     await app.reaches('first', 'idle')
   })
 
-  it('is running while a tool runs and while it answers, and idle after', async () => {
-    await send('first', '[bash echo began; sleep 1; echo ended]')
-    const tool = await until(() => app.runtime.get('first').evidence.rule === 'PreToolUse' && app.runtime.get('first'), {
-      what: 'a tool runs',
-    })
-    expect(tool.status).toBe('running')
-    expect((await app.reaches('first', 'idle')).evidence.rule).toBe('Stop')
-    await until(async () => (await output('first')).includes('ended'), { what: 'the output of the tool' })
-  })
-
-  it('waits for the turn that an input begins', async () => {
-    const answer = await app.request('/sessions/first/input?wait=idle', {
-      method: 'POST',
-      body: JSON.stringify({ text: '[slow 700] and then' }),
-    })
-    expect(await answer.json()).toMatchObject({
-      stage: expect.stringMatching(/^(submitted|started)$/) as string,
-      timedOut: false,
-      session: { status: 'idle', evidence: { rule: 'Stop' } },
-    })
-    expect(lastHeard()).toContain('and then')
-  })
-
-  it('is interrupted: the turn ends, and the session does not', async () => {
-    await send('first', '[slow 60000] this would take a minute')
-    await until(async () => (await output('first')).includes('esc to interrupt'), { what: 'it answers' })
-    expect((await app.request('/sessions/first/interrupt', { method: 'POST' })).status).toBe(200)
-    await app.reaches('first', 'idle')
-    await until(async () => (await output('first')).includes('Interrupted'), { what: 'it says so' })
-  })
-
-  it('tells a failed turn, and goes on', async () => {
-    await send('first', '[fail 400]')
-    const failed = await until(() => app.runtime.get('first').lastError !== null && app.runtime.get('first'), { what: 'the error' })
-    expect(failed).toMatchObject({ status: 'idle', evidence: { rule: 'StopFailure' } })
-    expect(failed.lastError).toContain('400')
-    await send('first', 'again')
-    await until(() => app.runtime.get('first').lastError === null, { what: 'the error is over' })
-    await app.reaches('first', 'idle')
-  })
-
   it('sees nothing of the server’s environment but what it is for', async () => {
     await send('first', '[bash env]')
     const results = await until(
@@ -121,61 +79,88 @@ describe.each(versions)('Claude Code %s', (version) => {
     expect(results).not.toMatch(/TMUX=|INSTAR_TOKEN=/)
   })
 
-  it('ends with its process tree, and its output stays', async () => {
-    const answer = await app.request('/sessions/first', { method: 'DELETE' })
-    expect(await answer.json()).toMatchObject({ status: 'killed', reason: 'ended on request' })
-    expect(await output('first', 1000)).toContain('all good')
-    expect(await send('first', 'hello?')).toMatchObject({ status: 409, body: { error: { code: 'session_ended' } } })
+  it('rests when a hook of the project’s own refuses a text, and sends the next one alone', async () => {
+    const before = app.model.requests.length
+    await send('first', 'a forbidden text')
+    await until(async () => (await output('first')).includes('not here'), { what: 'why it was refused' })
+    await app.reaches('first', 'idle')
+    const { status, body } = await send('first', 'an honest text')
+    expect(status, JSON.stringify(body)).toBe(200)
+    await until(() => app.model.requests.length > before, { what: 'the model is asked' })
+    expect(lastHeard()).toBe('an honest text')
+    await app.reaches('first', 'idle')
   })
 
-  it('knows what a person does at its terminal, which no hook tells', async () => {
-    const careful = await claudeApp(version, { permissionMode: version === '2.1.197' ? 'default' : 'manual', sandbox: false })
-    const press = (...keys: string[]) => careful.tmux('send-keys', '-t', '=careful:', ...keys)
-    const shows = (text: string) =>
-      until(async () => (await careful.runtime.output('careful', 100)).text.includes(text), { what: `the screen shows "${text}"` })
-    const turn = async (text: string) => {
-      await press('C-u')
-      await careful.runtime.input('careful', { text: text })
+  it('rests when a person takes back what was queued', async () => {
+    await send('first', '[slow 1500] while this goes on')
+    await until(() => lastHeard().includes('goes on'), { what: 'the model is asked' })
+    await send('first', 'on second thoughts')
+    await until(async () => (await output('first')).includes('on second thoughts'), { what: 'the queue' })
+    await app.tmux('send-keys', '-t', '=first:', 'Up')
+    await app.reaches('first', 'idle')
+    expect(lastHeard()).toContain('goes on')
+    await app.tmux('send-keys', '-t', '=first:', 'C-u')
+    await until(async () => !(await output('first', 5)).includes('on second thoughts'), { what: 'an empty composer' })
+  })
+
+  it('rests when a person ends what runs in the background', async () => {
+    const input = { command: 'touch behind; sleep 1000', description: 'as asked', run_in_background: true }
+    await send('first', `[tool Bash ${JSON.stringify(input)}]`)
+    await until(async () => (await output('first')).includes('1 shell still running'), { what: 'the turn’s end' })
+    const press = (key: string) => app.tmux('send-keys', '-t', '=first:', key)
+    const steps = [
+      ['Down', /enter to view/i],
+      ['Enter', /x to stop/],
+    ] as const
+    for (const [key, then] of steps) {
+      await press(key)
+      await until(async () => then.test(await output('first')), { what: `what ${key} shows` })
     }
-    try {
-      await careful.runtime.spawn({ name: 'careful', prompt: '[bash touch asked]' })
-      const waiting = await until(
-        () => careful.runtime.get('careful').evidence.rule === 'PermissionRequest' && careful.runtime.get('careful'),
-        {
-          what: 'the hook tells of the permission',
-        },
-      )
-      expect(waiting).toMatchObject({ status: 'waiting', waiting: { kind: 'permission' }, evidence: { source: 'hook' } })
-      expect(waiting.waiting!.message).toContain('touch asked')
-      // Text would answer it by accident.
-      await expect(careful.runtime.input('careful', { text: 'also this' })).rejects.toMatchObject({ code: 'session_waiting' })
-      expect((await careful.runtime.output('careful', 100)).text).not.toContain('also this')
-      await expect(readFile(join(careful.project, 'asked'))).rejects.toThrow('ENOENT')
+    expect(app.runtime.get('first').status).toBe('running')
+    await press('x')
+    await app.reaches('first', 'idle')
+  })
 
-      await shows('Esc to cancel')
-      await press('Escape')
-      expect((await careful.reaches('careful', 'idle')).evidence).toMatchObject({ source: 'transcript', rule: 'its registry says idle' })
+  it('needs a person when the login does not hold, and takes texts all the same', async () => {
+    await send('first', '[fail 401] knock')
+    const waiting = await app.reaches('first', 'waiting')
+    expect(waiting).toMatchObject({ waiting: { kind: 'login' }, lastError: expect.stringContaining('401') as string })
+    // What else is told of a turn that is over comes by now.
+    await pass(500)
+    expect(app.runtime.get('first').waiting).toMatchObject({ kind: 'login' })
+    await send('first', 'open sesame')
+    await until(() => lastHeard() === 'open sesame', { what: 'the model is asked' })
+    expect(await app.reaches('first', 'idle')).toMatchObject({ waiting: null, lastError: null })
+  })
 
-      await turn('[bash touch allowed]')
-      await careful.reaches('careful', 'waiting')
-      // 2.1.330 does not take an Enter that comes as soon as the dialog shows.
-      const answered = async () => {
-        await press('Enter')
-        return careful.runtime.get('careful').status !== 'waiting'
-      }
-      await until(answered, { what: 'the answer is taken' })
-      await careful.reaches('careful', 'idle')
-      await expect(readFile(join(careful.project, 'allowed'), 'utf8')).resolves.toBe('')
-
-      await turn('[slow 30000] a long answer that takes its time and is not waited for')
-      await careful.reaches('careful', 'running')
-      await until(() => lastUserText(careful.model.requests.at(-1)!).includes('takes its time'), { what: 'the model is asked' })
-      await shows('esc to interrupt')
-      await press('Escape')
-      expect((await careful.reaches('careful', 'idle')).evidence.rule).toBe('its registry says idle')
-    } finally {
-      await careful.close()
-    }
+  it('tells commands of the project’s as they were typed, and none of its own', async () => {
+    await mkdir(join(app.project, '.claude/commands'), { recursive: true })
+    await writeFile(join(app.project, '.claude/commands/sing.md'), 'Sing a song of $ARGUMENTS')
+    await spawn('sings', '/sing six pence')
+    await app.reaches('sings', 'idle')
+    expect(lastHeard()).toContain('Sing a song of six pence')
+    const press = (...keys: string[]) => app.tmux('send-keys', '-t', '=sings:', ...keys)
+    await press('-l', '/context')
+    await until(async () => /❯\s\/context/.test(await output('sings')), { what: 'the command' })
+    await press('Enter')
+    await until(async () => /~\d+ tokens/.test(await output('sings')), { what: 'what the command says' })
+    await app.reaches('sings', 'idle')
+    const { status, body } = await send('sings', 'and then')
+    expect(status, JSON.stringify(body)).toBe(200)
+    const messages = await until(
+      async () => {
+        const all = await app.runtime.messages('sings')
+        return all.at(-1)?.text === 'heard: and then' && all
+      },
+      { what: 'the conversation' },
+    )
+    expect(messages.map(({ text }) => text)).toEqual([
+      '/sing six pence',
+      expect.stringContaining('heard: Sing'),
+      'and then',
+      'heard: and then',
+    ])
+    await app.runtime.end('sings')
   })
 
   it('takes a prompt that is too long for an argument from a file', async () => {
@@ -184,18 +169,6 @@ describe.each(versions)('Claude Code %s', (version) => {
     const file = /Read the file (\S+):/.exec(lastHeard())![1]!
     expect(await readFile(file, 'utf8')).toMatch(/^x{200000} end$/)
     await app.runtime.end('long')
-  })
-
-  it('completes with /exit, and is an error when it is killed', async () => {
-    await spawn('leaves', 'hi')
-    await app.reaches('leaves', 'idle')
-    await app.tmux('send-keys', '-t', '=leaves:', '/exit', 'Enter')
-    expect(await app.reaches('leaves', 'completed', 'error')).toMatchObject({ status: 'completed', exitCode: 0 })
-    await spawn('dies', 'hi')
-    await app.reaches('dies', 'idle')
-    const [pid] = (await execa('pgrep', ['-f', `session-id ${app.runtime.get('dies').id.slice(0, 14)}`])).stdout.split('\n')
-    process.kill(Number(pid), 'SIGKILL')
-    expect(await app.reaches('dies', 'completed', 'error')).toMatchObject({ status: 'error', exitCode: null, signal: 'SIGKILL' })
   })
 
   it('says what is wrong with arguments that it refuses', async () => {
@@ -257,6 +230,119 @@ describe('what its hooks mean', () => {
   it('does not replace the details of a permission by the notification that follows', () => {
     const waiting = sampleRecord({ status: 'waiting' })
     expect(read('Notification', { notification_type: 'permission_prompt', message: 'm' }, waiting)).toBeNull()
+  })
+})
+
+describe('what its registry means', () => {
+  const id = '01890000-0000-4000-8000-000000000000'
+  const read = (status: string, session: Partial<Session>, more: object = {}) =>
+    claude().registry!.read(
+      { sessionId: id, status, statusUpdatedAt: Date.parse('2026-01-01T00:00:01.000Z'), ...more },
+      sampleRecord(session, { conversation: { id, transcripts: [] } }),
+    )
+  const limit = { kind: 'limit', message: 'later', until: '2026-01-01T01:00:00.000Z' } as const
+  const login = { kind: 'login', message: 'who?' } as const
+
+  it.each([
+    ['idle', { status: 'running' }, { type: 'rested' }],
+    ['idle', { status: 'waiting', waiting: { kind: 'permission', message: 'm' } }, { type: 'rested' }],
+    ['idle', { status: 'idle' }, null],
+    ['idle', { status: 'starting' }, null],
+    ['busy', { status: 'idle' }, { type: 'working' }],
+    ['busy', { status: 'running' }, { type: 'working' }],
+    ['shell', { status: 'running' }, null],
+    ['waiting', { status: 'running' }, { type: 'asked', waiting: { kind: 'question' } }],
+    ['waiting', { status: 'waiting', waiting: { kind: 'permission', message: 'm' } }, null],
+    // What a failed turn needs a person for outlasts the turn.
+    ['idle', { status: 'waiting', waiting: limit, lastError: 'later' }, null],
+    ['idle', { status: 'waiting', waiting: login, lastError: 'who?' }, null],
+    ['waiting', { status: 'waiting', waiting: limit, lastError: 'later' }, { type: 'asked', waiting: limit }],
+    ['idle', { status: 'waiting', waiting: limit }, { type: 'turn_failed', waiting: limit }],
+    ['idle', { status: 'waiting', waiting: { ...limit, until: '2026-01-01T00:00:00.500Z' } }, { type: 'rested' }],
+    ['idle', { status: 'waiting', waiting: login }, { type: 'rested' }],
+  ] as const)('%s in %j: %j', (status, session, event) => {
+    if (event === null) expect(read(status, session)).toBeNull()
+    else expect(read(status, session)).toMatchObject(event)
+  })
+
+  it('is nothing of another session, or older than what a hook told', () => {
+    expect(read('idle', { status: 'running' }, { sessionId: 'another' })).toBeNull()
+    expect(read('idle', { status: 'running' }, { statusUpdatedAt: Date.parse('2026-01-01T00:00:00.000Z') })).toBeNull()
+    expect(read('idle', { status: 'running' }, { statusUpdatedAt: 'then' })).toBeNull()
+  })
+})
+
+describe('what its transcript means', () => {
+  const { message, queued } = claude().transcript!
+  const said = (content: unknown, more: object = {}) =>
+    message({ type: 'user', uuid: 'u', timestamp: '2026-01-01T00:00:00.000Z', message: { content }, ...more })
+
+  it.each([
+    ['a text', 'hello', {}, 'hello'],
+    [
+      'parts of a text',
+      [
+        { type: 'text', text: 'hel' },
+        { type: 'text', text: 'lo' },
+      ],
+      {},
+      'hel\nlo',
+    ],
+    ['what a tool says', [{ type: 'tool_result', tool_use_id: 't', content: [{ type: 'text', text: 'ok' }] }], {}, 'ok'],
+    ['what it tells the model besides', 'hello', { isMeta: true }, undefined],
+    ['its own summary', 'This session is being continued', { isCompactSummary: true }, undefined],
+    ['a command of its own', '<command-name>/compact</command-name>\n<command-message>compact</command-message>', {}, undefined],
+    ['what that says', '<local-command-stdout>Compacted</local-command-stdout>', {}, undefined],
+    [
+      'a command of the project’s',
+      '<command-message>sing</command-message>\n<command-name>/sing</command-name>\n<command-args>six pence</command-args>',
+      {},
+      '/sing six pence',
+    ],
+  ])('%s', (_, content, more, text) => {
+    expect(said(content, more)?.text).toBe(text)
+  })
+
+  it('one answer of the model is one message, in lines for its parts', () => {
+    const usage = { input_tokens: 10, output_tokens: 5, cache_read_input_tokens: 3, service_tier: 'standard' }
+    const line = (part: object) =>
+      message({ type: 'assistant', uuid: 'u', timestamp: '2026-01-01T00:00:00.000Z', message: { id: 'm', content: [part], usage } })
+    expect(line({ type: 'text', text: 'so' })).toMatchObject({
+      id: 'm',
+      role: 'assistant',
+      text: 'so',
+      usage: { inputTokens: 10, outputTokens: 5, cacheReadTokens: 3 },
+    })
+    expect(line({ type: 'tool_use', id: 't', name: 'Bash', input: { command: 'ls' } })).toMatchObject({
+      id: 'm',
+      tools: [{ id: 't', name: 'Bash', input: { command: 'ls' } }],
+    })
+  })
+
+  it('what it says itself is no answer of the model, but for an error', () => {
+    const line = (more: object) =>
+      message({
+        type: 'assistant',
+        uuid: 'u',
+        timestamp: '2026-01-01T00:00:00.000Z',
+        message: { id: 'm', model: '<synthetic>', content: [{ type: 'text', text: 'no' }] },
+        ...more,
+      })
+    expect(line({})).toBeNull()
+    expect(line({ isApiErrorMessage: true })?.text).toBe('no')
+  })
+
+  it.each([null, 'text', {}, { type: 'system' }, { type: 'user', uuid: 'u' }, { type: 'user', message: 'm' }])(
+    'nothing is said in %j',
+    (line) => {
+      expect(message(line)).toBeNull()
+    },
+  )
+
+  it('what a person takes back is not in the queue any more', () => {
+    const by = (operation: string) => queued!({ type: 'queue-operation', operation, timestamp: '2026-01-01T00:00:00.000Z' })?.by
+    expect([by('enqueue'), by('dequeue'), by('remove'), by('something new')]).toEqual([1, -1, -1, undefined])
+    expect(5 + by('popAll')!).toBeLessThanOrEqual(0)
   })
 })
 

@@ -88,8 +88,10 @@ export function createInbox({ store, agents, backendOf, supervisor, now, log }: 
     const { draft, erase } = agentOf(record)
     if (!draft) return
     let found = await draftOf(record, draft)
-    // A screen can be seen in the middle of being drawn.
-    for (const began = Date.now(); found === null && Date.now() - began < composerTimeoutMs; found = await draftOf(record, draft))
+    // A screen can be seen in the middle of being drawn, or before what was just taken is gone from it.
+    const isPassing = () =>
+      found === null || (found.trim() !== '' && store.get(id)?.session.status === 'running' && isOwn(store.get(id)!, found))
+    for (const began = Date.now(); isPassing() && Date.now() - began < composerTimeoutMs; found = await draftOf(record, draft))
       await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
     if (found === null)
       throw new InstarError('session_waiting', `Cannot send to session "${name}": its screen shows no composer to type into`, {

@@ -16,8 +16,8 @@ export interface RegistriesOptions {
   readonly happened: (id: string, event: Event) => void
 }
 
-/** A hook tells more of what is asked than a registry does, and a little later. */
-const askedAfterMs = 300
+/** A hook tells more of what is asked than a registry does, and a little later; and what has nothing to do may go on by itself at once. */
+const laterMs = 300
 
 export function createRegistries({ backends, agents, live, happened }: RegistriesOptions): Registries {
   const watches = new Map<string, Promise<() => void>>()
@@ -29,18 +29,18 @@ export function createRegistries({ backends, agents, live, happened }: Registrie
       const { session, registry } = record
       if (session.backend !== backend || registry !== directory) continue
       const event = agents[session.agent]?.registry?.read(entry, record)
-      if (event?.type === 'asked') askedLater(session.id, entry)
+      if (event?.type === 'asked' || event?.type === 'rested') later(session.id, entry)
       else if (event) happened(session.id, event)
     }
   }
 
-  function askedLater(id: string, entry: unknown): void {
+  function later(id: string, entry: unknown): void {
     const timer = setTimeout(() => {
       timers.delete(timer)
       const record = live().find(({ session }) => session.id === id)
       const event = record && agents[record.session.agent]?.registry?.read(entry, record)
       if (event) happened(id, event)
-    }, askedAfterMs)
+    }, laterMs)
     timers.add(timer)
   }
 

@@ -88,7 +88,8 @@ export function createTranscripts({ backends, agents, get, happened, learned }: 
         const tail = await backend.tail(path, 0, read).catch(() => null)
         tail?.close()
       }
-      return fold(messages)
+      // Not every program writes them in their order.
+      return fold(messages.toSorted((a, b) => (a.at < b.at ? -1 : Number(a.at > b.at))))
     },
     close() {
       for (const { tails } of readings.values())

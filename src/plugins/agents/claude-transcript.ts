@@ -8,8 +8,10 @@ const lineSchema = v.object({
   timestamp: v.string(),
   isMeta: v.optional(v.boolean()),
   isCompactSummary: v.optional(v.boolean()),
+  isApiErrorMessage: v.optional(v.boolean()),
   message: v.object({
     id: v.optional(v.string()),
+    model: v.optional(v.string()),
     content: v.union([v.string(), v.array(part)]),
     usage: v.optional(v.record(v.string(), v.unknown())),
   }),
@@ -26,9 +28,12 @@ function readMessage(line: unknown): Message | null {
   const parsed = v.safeParse(lineSchema, line)
   if (!parsed.success || parsed.output.isMeta || parsed.output.isCompactSummary) return null
   const { type, uuid, timestamp: at, message } = parsed.output
+  // What it puts into the model's mouth, but for an error.
+  if (message.model === '<synthetic>' && !parsed.output.isApiErrorMessage) return null
   // What was typed for claude itself, and what it said to that.
   if (typeof message.content === 'string' && /^<(command-name|local-command-\w+)>/.test(message.content)) return null
   const parts = typeof message.content === 'string' ? [{ type: 'text', text: typed(message.content) }] : message.content
+  if (type === 'user' && notSaid.test(textOf(parts))) return null
   const result = parts.find((each) => each.type === 'tool_result') as { tool_use_id?: unknown; content?: unknown } | undefined
   if (result) return { id: String(result.tool_use_id), role: 'tool', text: textOf(result.content), tools: [], usage: null, at }
   const tools = parts.flatMap((each) => {
@@ -41,6 +46,9 @@ function readMessage(line: unknown): Message | null {
   })
   return { id: message.id ?? uuid, role: type, text: textOf(parts), tools, usage: usage.length > 0 ? Object.fromEntries(usage) : null, at }
 }
+
+/** What it tells the model in a person's name. */
+const notSaid = /^(?:<task-notification>|\[Request interrupted by user)/
 
 /** A command of the project's as it was typed. */
 const typed = (text: string): string =>

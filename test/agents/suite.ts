@@ -1,0 +1,1058 @@
+import { existsSync } from 'node:fs'
+import { readdir, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { afterAll, afterEach, beforeAll, describe, expect, it, type TestContext } from 'vitest'
+import type { Message } from '../../src/runtime/agent.ts'
+import type { Prompt, Session, Status, Step } from '../../src/runtime/types.ts'
+import type { TestApp } from '../support/app.ts'
+import { kill } from '../support/tmux.ts'
+import { pass, until } from '../support/wait.ts'
+
+/**
+ * What every agent's plugin has to do, told with the real program in a real terminal and a stand-in for its model. It
+ * knows the agent by its harness only; what an agent cannot do is skipped, with the reason.
+ *
+ *   agentSuite({ name: 'Codex', open: async () => { const app = await codexApp(); return { app, … } }, permission: … })
+ *
+ * All stand-ins take the same marks in what a person says: [say TEXT], [slow MS], [think MS], [fail STATUS],
+ * [stumble STATUS] (the first time only), [limit SECONDS], [bash COMMAND], [tool NAME JSON]; anything else is answered
+ * with "heard: " and the text, and every answer costs 5 tokens.
+ *
+ * Cases share a session, which is idle at the beginning of each. What is expected of a case is all that the session was
+ * from one case to the next, so a status that was wrong for some milliseconds is seen, too.
+ */
+export interface AgentHarness {
+  readonly name: string
+  /** A server with this agent. A careful one asks before it runs a command, others never. */
+  open(options: { readonly careful: boolean }): Promise<AgentPlace>
+  readonly permission: Can<{
+    /** What to say so that it asks whether it may run a command. */
+    ask(command: string): string
+    /** What its dialog shows. */
+    readonly shows: string
+    /** Keys that answer the dialog, pressed one after another. */
+    readonly allow: readonly string[]
+    readonly deny: readonly string[]
+    /** Whether the turn goes on after `deny` at the terminal. */
+    readonly goesOnAfterDeny: boolean
+    /** The id of the option that denies and stops the turn. */
+    readonly interrupt: Can<string>
+    /** Whether the model gets to read why it was denied. */
+    readonly denyMessage: Can<true>
+    /** Keys that close the dialog without an answer, which ends the turn. */
+    readonly dismiss: Can<readonly string[]>
+  }>
+  readonly question: Can<{
+    ask(questions: readonly Question[]): string
+    readonly shows: string
+    /** Keys that choose the first option of a single question. */
+    readonly choose: readonly string[]
+    /** The id of the option that stands for a text of one's own. */
+    readonly other: Can<string>
+  }>
+  /** What to say so that a command runs on while the turn ends; the program goes on by itself when that ends. */
+  readonly background: Can<(command: string) => string>
+  /** What to say so that another agent of the program is told something. */
+  readonly subAgent: Can<(text: string) => string>
+  /** A place whose model has usage limits: [limit SECONDS]. When `resumes`, they end soon, and sessions go on by themselves then. */
+  readonly limit: Can<(options: { readonly resumes: boolean }) => Promise<AgentPlace>>
+  /** What a person types for it. */
+  readonly compact: Can<string>
+  readonly clear: Can<string>
+  readonly exit: Can<string>
+  /** Keys that empty the composer. */
+  readonly empty: readonly string[]
+}
+
+/** What an agent can, or why it cannot. */
+export type Can<T> = T | { readonly cannot: string }
+
+export interface Question {
+  readonly question: string
+  readonly options: readonly string[]
+}
+
+export interface AgentPlace {
+  readonly app: TestApp
+  /** The requests of conversations that came to the model, in whatever form. */
+  readonly requests: readonly unknown[]
+  /** The last thing that a person said in the last of them; '' before the first. */
+  heard(): string
+  /** What a tool answered last in the last of them; '' where none did. */
+  result(): string
+}
+
+/** A status has to be right within a second; how it would be known otherwise takes six or sixty. A machine under load is slow. */
+const promptMs = 4000
+const slowMs = 30_000
+
+export function agentSuite(harness: AgentHarness): void {
+  describe(`${harness.name}, as every agent,`, () => {
+    describe('works', () => works(harness))
+    describe('asks', () => asks(harness))
+    describe('has a usage limit', () => limited(harness))
+  })
+}
+
+function works(harness: AgentHarness): void {
+  let seat: Seat
+  beforeAll(async () => {
+    seat = takeSeat(await harness.open({ careful: false }))
+  })
+  afterAll(() => seat?.close())
+  afterEach(({ task }) => void (task.result?.state === 'fail' && seat?.course()))
+
+  it('starts, and is running from its first turn’s beginning to its end', async () => {
+    await seat.spawn('[slow 600] begin')
+    await seat.heard('begin')
+    await seat.is('running')
+    await seat.shows('heard: [slow 600] begin')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['starting', 'running', 'idle'])
+    expect(seat.session()).toMatchObject({ startedAt: expect.any(String) as string, lastError: null, waiting: null })
+  })
+
+  it('runs for a turn', async () => {
+    await seat.ready()
+    const { status, body } = await seat.send('[slow 600] a turn')
+    expect(status).toBe(200)
+    expect(body.stage).toMatch(/^(submitted|started)$/)
+    await seat.heard('a turn')
+    await seat.is('running')
+    await seat.shows('heard: [slow 600] a turn')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    expect((await seat.inputs()).at(-1)!.stage).toBe('started')
+  })
+
+  it('is waited for until its turn is over', async () => {
+    await seat.ready()
+    const before = seat.asked()
+    const { body } = await seat.post('input?wait=idle&timeout=20', { text: '[slow 500] and then?' })
+    expect(body).toMatchObject({
+      stage: expect.stringMatching(/^(submitted|started)$/) as string,
+      timedOut: false,
+      session: { status: 'idle' },
+    })
+    expect(seat.asked()).toBe(before + 1)
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('runs while a tool runs', async () => {
+    await seat.ready()
+    const [began, go] = [seat.file(), seat.file()]
+    await seat.send(`[bash touch ${began}; while ! test -e ${go}; do sleep 0.05; done]`)
+    await seat.made(began)
+    await seat.is('running')
+    await seat.make(go)
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('runs while two tools run that were called at once', async () => {
+    await seat.ready()
+    const [one, two] = [seat.file(), seat.file()]
+    await seat.send('[say counted] before that')
+    await seat.texts('counted')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    const cost = seat.session().usage!['outputTokens']!
+    await seat.send(`[bash touch ${one}] and [bash touch ${two}]`)
+    await seat.made(one)
+    await seat.made(two)
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    // One answer, however many tools it calls, and one after them.
+    await seat.texts('done')
+    await until(() => seat.session().usage!['outputTokens'] === cost + 10, { what: 'what two answers cost' })
+  })
+
+  it('is idle when it is interrupted while it answers', async () => {
+    await seat.ready()
+    const text = Array.from({ length: 40 }, (_, i) => `word${i}`).join(' ')
+    await seat.send(`[slow 60000] [say ${text}] a long answer`)
+    await seat.heard('a long answer')
+    await seat.is('running')
+    await seat.interrupt()
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('is idle when it is interrupted while a tool runs, and the tool is gone', async () => {
+    await seat.ready()
+    const [began, left] = [seat.file(), seat.mark()]
+    await seat.send(`[bash touch ${began}; sleep ${left}]`)
+    await seat.made(began)
+    await seat.is('running')
+    await seat.interrupt()
+    await seat.is('idle')
+    await seat.gone(left)
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('has nothing to interrupt when it is idle', async () => {
+    await seat.ready()
+    expect((await seat.post('interrupt')).body).toMatchObject({ status: 'idle' })
+    expect(seat.course()).toEqual([])
+  })
+
+  it('takes a text after an early interrupt as it is, without the one before', async () => {
+    await seat.ready()
+    await seat.send('[think 20000] what nobody\nwants to know')
+    await seat.heard('wants to know')
+    await seat.is('running')
+    await seat.interrupt()
+    await seat.is('idle')
+    const next = 'something else'
+    const { status, body } = await seat.send(next)
+    expect(status, JSON.stringify(body)).toBe(200)
+    await seat.heard(next)
+    expect(seat.place.heard()).toBe(next)
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle', 'running', 'idle'])
+  })
+
+  it('tells a turn that failed, and goes on', async () => {
+    await seat.ready()
+    await seat.send('[fail 400] this one')
+    await seat.heard('this one')
+    await until(() => seat.session().lastError !== null, { timeout: promptMs, what: 'the error' })
+    expect(seat.session()).toMatchObject({ status: 'idle', lastError: expect.stringMatching(/400|as asked/) as string })
+    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.send('again')
+    await seat.heard('again')
+    await until(() => seat.session().lastError === null, { timeout: promptMs, what: 'the error is over' })
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('runs while it tries again', async () => {
+    await seat.ready()
+    const before = seat.asked()
+    await seat.send('[stumble 500] once more')
+    await until(() => seat.asked() > before + 1, { timeout: slowMs, what: 'it tries again' })
+    await seat.shows('heard: [stumble 500] once more')
+    await seat.is('idle')
+    expect(seat.session().lastError).toBeNull()
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('runs while a task runs in the background, and until it has dealt with its end', async (context) => {
+    const background = able(context, harness.background)
+    await seat.ready()
+    const before = seat.asked()
+    const [began, go] = [seat.file(), seat.file()]
+    await seat.send(background(`touch ${began}; while ! test -e ${go}; do sleep 0.05; done`))
+    await seat.made(began)
+    // It has said its last, and so have its hooks.
+    await until(() => seat.asked() === before + 2, { what: 'the turn’s end' })
+    await seat.shows('done')
+    await until(() => seat.trail().some(({ rule }) => /Stop|idle|rest/i.test(rule)), {
+      timeout: promptMs,
+      what: 'a sign of the turn’s end',
+    })
+    expect(seat.session().status).toBe('running')
+    await seat.make(go)
+    await until(() => seat.asked() === before + 3, { what: 'it goes on by itself' })
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('runs while a sub-agent works', async (context) => {
+    const subAgent = able(context, harness.subAgent)
+    await seat.ready()
+    const [began, go] = [seat.file(), seat.file()]
+    await seat.send(subAgent(`[bash touch ${began}; while ! test -e ${go}; do sleep 0.05; done]`))
+    await seat.made(began)
+    await seat.is('running')
+    await seat.make(go)
+    await seat.is('idle', slowMs)
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('takes a text while it works, and is not idle in between', async () => {
+    await seat.ready()
+    await seat.send('[slow 1500] the first')
+    await seat.heard('the first')
+    const { status } = await seat.send('[slow 300] the second')
+    expect(status).toBe(200)
+    await seat.heard('the second')
+    await seat.is('running')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('takes texts that come right after one another, in their order', async () => {
+    await seat.ready()
+    const words = ['the former', 'the middle', 'the latter']
+    const told = await Promise.all(words.map((word) => seat.send(`[slow 300] ${word}`)))
+    expect(told.map(({ status, body }) => body.error ?? status)).toEqual([200, 200, 200])
+    await seat.heard('the latter')
+    await seat.is('running')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    const said = (await seat.messages()).flatMap(({ text }) => words.filter((word) => text.includes(word) && !text.includes('heard:')))
+    expect([...new Set(said)]).toEqual(words)
+  })
+
+  it('gets what is queued when its turn is over, one text for a turn', async () => {
+    await seat.ready()
+    await seat.send('[slow 1000] queue one')
+    await seat.heard('queue one')
+    const { body } = await seat.send('[slow 300] queue two', { mode: 'queue' })
+    expect(body.stage).toBe('queued')
+    const last = await seat.post('input?wait=idle&timeout=20', { text: 'queue three', mode: 'queue' })
+    expect(last.body).toMatchObject({ timedOut: false, session: { status: 'idle' } })
+    expect(seat.place.heard()).toBe('queue three')
+    await seat.texts('heard: queue three')
+    const said = (await seat.messages()).filter(({ role, text }) => role === 'user' && /queue (one|two|three)$/.test(text))
+    expect(said.map(({ text }) => text.split(' ').at(-1))).toEqual(['one', 'two', 'three'])
+    expect((await seat.inputs()).slice(-2).map(({ stage }) => stage)).toEqual(['started', 'started'])
+    seat.course()
+  })
+
+  it('leaves a person’s draft alone', async () => {
+    await seat.ready()
+    const before = seat.asked()
+    await seat.write('half a thou')
+    const refused = await seat.send('mine')
+    expect(refused).toMatchObject({ status: 409, body: { error: { code: 'composer_in_use', data: { draft: 'half a thou' } } } })
+    expect(await seat.output()).toContain('half a thou')
+    expect(await seat.output()).not.toContain('mine')
+    expect(seat.asked()).toBe(before)
+    await seat.press(...harness.empty)
+    await until(async () => !(await seat.output()).includes('half a thou'), { what: 'an empty composer' })
+    expect(seat.course()).toEqual([])
+    await seat.send('mine')
+    await seat.heard('mine')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('tells its conversation and what it cost, each message once', async () => {
+    await seat.restart('[say well begun] begin')
+    const before = seat.asked()
+    await seat.send('[bash echo from-the-tool]')
+    await seat.heard('from-the-tool')
+    await until(() => seat.asked() === before + 2, { what: 'the tool’s end' })
+    await seat.is('idle')
+    await seat.send('[say all done] thanks')
+    await seat.heard('thanks')
+    await seat.is('idle')
+    await seat.texts('all done')
+    const messages = await seat.messages()
+    expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant', 'tool', 'assistant', 'user', 'assistant'])
+    expect(messages.map(({ text }) => text)).toEqual([
+      '[say well begun] begin',
+      'well begun',
+      '[bash echo from-the-tool]',
+      expect.any(String),
+      expect.stringContaining('from-the-tool'),
+      'done',
+      '[say all done] thanks',
+      'all done',
+    ])
+    const [call] = messages[3]!.tools
+    expect(JSON.stringify(call!.input)).toContain('echo from-the-tool')
+    expect(messages[4]!.id).toBe(call!.id)
+    expect(new Set(messages.map(({ id }) => id)).size).toBe(8)
+    await until(() => seat.session().usage?.['outputTokens'] === 20, { what: 'what four answers cost' })
+    seat.course()
+  })
+
+  it('runs while it compacts its conversation, and goes on', async (context) => {
+    const compact = able(context, harness.compact)
+    await seat.ready()
+    await seat.send('[say as follows] before the compaction')
+    const before = await seat.texts('as follows')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    const asked = seat.asked()
+    await seat.command(compact)
+    await until(() => seat.asked() > asked, { what: 'the model is asked for a summary' })
+    await seat.was('running')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.send('after the compaction')
+    await seat.heard('after the compaction')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    const texts = await seat.texts('heard: after the compaction')
+    expect(texts).toEqual([...before, 'after the compaction', 'heard: after the compaction'])
+  })
+
+  it('is cleared, and goes on in a new conversation', async (context) => {
+    const clear = able(context, harness.clear)
+    await seat.ready()
+    await seat.send('before the clearing')
+    await seat.heard('before the clearing')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    const { id } = seat.session()
+    await seat.command(clear)
+    await until(async () => !(await seat.output(40)).includes('heard: before the clearing'), { what: 'a clear screen' })
+    await seat.send('after the clearing')
+    await seat.heard('after the clearing')
+    expect(JSON.stringify(seat.place.requests.at(-1))).not.toContain('before the clearing')
+    await seat.is('idle')
+    expect(seat.session().id).toBe(id)
+    expect(seat.course()).toEqual(['running', 'idle'])
+    const texts = await seat.texts('heard: after the clearing')
+    expect(texts.slice(-4)).toEqual([
+      'before the clearing',
+      'heard: before the clearing',
+      'after the clearing',
+      'heard: after the clearing',
+    ])
+  })
+
+  it('is not resumed while it lives', async () => {
+    await seat.ready()
+    expect(await seat.post('resume', {})).toMatchObject({
+      status: 409,
+      body: { error: { code: expect.stringMatching(/session_live|name_in_use/) as string } },
+    })
+    expect(seat.course()).toEqual([])
+  })
+
+  it('completes when a person leaves it, and is resumed', async (context) => {
+    const exit = able(context, harness.exit)
+    await seat.restart('[say the word is kumquat] tell me a word')
+    await seat.command(exit)
+    await seat.is('completed')
+    expect(seat.session()).toMatchObject({ exitCode: 0, signal: null })
+    expect(seat.course()).toEqual(['completed'])
+    await resumes('kumquat')
+  })
+
+  it('is killed on request, and is resumed', async () => {
+    await seat.restart('[say the word is loquat] tell me a word')
+    expect((await seat.remove()).body).toMatchObject({ status: 'killed', reason: 'ended on request' })
+    expect(seat.course()).toEqual(['killed'])
+    expect(await seat.output()).toContain('loquat')
+    expect(await seat.send('hello?')).toMatchObject({ status: 409, body: { error: { code: 'session_ended' } } })
+    await resumes('loquat')
+  })
+
+  it('is an error when it is killed, and is resumed', async () => {
+    await seat.restart('[say the word is medlar] tell me a word')
+    for (const pid of await seat.programs()) kill(pid)
+    await seat.is('error')
+    expect(seat.session()).toMatchObject({ exitCode: null, signal: 'SIGKILL' })
+    expect(seat.course()).toEqual(['error'])
+    await resumes('medlar')
+  })
+
+  /** The session goes on with a conversation in which a word was said. */
+  async function resumes(word: string): Promise<void> {
+    const before = seat.session()
+    const { status, body } = await seat.post('resume', { prompt: `[say again] which word` })
+    expect(status, JSON.stringify(body)).toBe(201)
+    expect(body).toMatchObject({ name: before.name, status: 'starting', prompt: '[say again] which word' })
+    expect(body.id).not.toBe(before.id)
+    await seat.heard('which word')
+    expect(JSON.stringify(seat.place.requests.at(-1))).toContain(word)
+    await seat.is('idle', slowMs)
+    expect(seat.course()).toEqual(['starting', 'running', 'idle'])
+    const texts = await seat.texts('again')
+    expect(texts).toEqual([before.prompt, `the word is ${word}`, '[say again] which word', 'again'])
+    await until(() => seat.session().usage?.['outputTokens'] === 5, { what: 'what one answer costs' })
+    expect(await seat.post(`resume`, {}, before.id)).toMatchObject({ status: 409 })
+  }
+
+  it('is resumed without a prompt: idle, with its conversation', async () => {
+    await seat.restart('[say the word is quince] tell me a word')
+    await seat.remove()
+    seat.course()
+    const before = seat.asked()
+    expect((await seat.post('resume', {})).status).toBe(201)
+    await seat.is('idle', slowMs)
+    expect(seat.course()).toEqual(['starting', 'idle'])
+    expect(seat.asked()).toBe(before)
+    await seat.send('which word')
+    await seat.heard('which word')
+    expect(JSON.stringify(seat.place.requests.at(-1))).toContain('quince')
+    await seat.is('idle')
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('leaves no process when it is ended while a tool runs, also none that left its process tree', async () => {
+    await seat.ready()
+    const [began, one, two, three] = [seat.file(), seat.mark(), seat.mark(), seat.mark()]
+    await seat.send(`[bash (setsid sleep ${one} >/dev/null 2>&1 &); setsid sleep ${two} & touch ${began}; sleep ${three}]`)
+    await seat.made(began)
+    await seat.is('running')
+    await seat.remove()
+    expect(seat.course()).toEqual(['running', 'killed'])
+    for (const each of [one, two, three]) await seat.gone(each)
+  })
+
+  it('leaves no process when it is ended while a task runs in the background', async (context) => {
+    const background = able(context, harness.background)
+    await seat.ready()
+    const [began, one, two] = [seat.file(), seat.mark(), seat.mark()]
+    await seat.send(background(`setsid sleep ${one} & touch ${began}; sleep ${two}`))
+    await seat.made(began)
+    await seat.is('running')
+    await seat.remove()
+    expect(seat.session().status).toBe('killed')
+    seat.course()
+    await seat.gone(one)
+    await seat.gone(two)
+  })
+
+  it('leaves no process when it is killed while a task runs in the background, and then ended', async (context) => {
+    const background = able(context, harness.background)
+    await seat.ready()
+    const [began, one, two] = [seat.file(), seat.mark(), seat.mark()]
+    await seat.send(background(`setsid sleep ${one} & touch ${began}; sleep ${two}`))
+    await seat.made(began)
+    for (const pid of await seat.programs()) kill(pid)
+    await seat.is('error')
+    await seat.remove()
+    await seat.gone(one)
+    await seat.gone(two)
+    expect(seat.course()).toEqual(['running', 'error'])
+  })
+
+  it('is an error in a directory that is not there', async () => {
+    const { status, body } = await seat.begin({ prompt: 'hi', cwd: join(seat.place.app.project, 'no-such-directory') })
+    expect(status, JSON.stringify(body)).toBe(201)
+    await seat.is('error')
+    expect(seat.session().reason).toContain('no-such-directory')
+    expect(seat.course().at(-1)).toBe('error')
+    expect(seat.trail().map(({ status }) => status)).not.toContain('running')
+  })
+
+  it('goes on when its directory is taken away', async () => {
+    await seat.ready()
+    const { project } = seat.place.app
+    await rename(project, `${project}-elsewhere`)
+    try {
+      await seat.send('[slow 300] nowhere')
+      await seat.heard('nowhere')
+      await seat.shows('heard: [slow 300] nowhere')
+      await seat.is('idle')
+    } finally {
+      await rename(`${project}-elsewhere`, project)
+    }
+    expect(seat.course()).toEqual(['running', 'idle'])
+  })
+
+  it('told most of this within a second', () => seat.wasPrompt())
+}
+
+function asks(harness: AgentHarness): void {
+  let seat: Seat
+  beforeAll(async () => {
+    if ('cannot' in harness.permission && 'cannot' in harness.question) return
+    seat = takeSeat(await harness.open({ careful: true }))
+  })
+  afterAll(() => seat?.close())
+  afterEach(({ task }) => void (task.result?.state === 'fail' && seat?.course()))
+
+  async function asked(ask: string, shows: string): Promise<Prompt> {
+    await seat.ready()
+    await seat.send(ask)
+    await seat.shows(shows)
+    await seat.is('waiting')
+    const open = await seat.prompts()
+    expect(open).toHaveLength(1)
+    return open[0]!
+  }
+  async function askedToRun(context: TestContext, file: string) {
+    const permission = able(context, harness.permission)
+    return { permission, prompt: await asked(permission.ask(`touch ${file}`), permission.shows) }
+  }
+  async function closed({ id }: Prompt, choice = 'allow'): Promise<void> {
+    expect(await seat.prompts()).toEqual([])
+    expect(seat.session().waiting).toBeNull()
+    expect(await seat.post(`prompts/${id}`, { choice })).toMatchObject({ status: 409, body: { error: { code: 'prompt_closed' } } })
+    await seat.nobodyWaits()
+  }
+
+  it('shows what it asks, and takes no other text for an answer', async (context) => {
+    const file = seat.file()
+    const { permission, prompt } = await askedToRun(context, file)
+    expect(prompt).toMatchObject({ kind: 'permission', message: expect.stringContaining(`touch ${file}`) as string })
+    expect(Object.keys(prompt).toSorted()).toEqual(['id', 'input', 'kind', 'message', 'openedAt', 'options', 'tool'])
+    expect(JSON.stringify(prompt.input)).toContain(`touch ${file}`)
+    expect(prompt.options.map(({ id }) => id)).toEqual(expect.arrayContaining(['allow', 'deny']))
+    expect(seat.session().waiting).toMatchObject({ kind: 'permission', message: prompt.message })
+
+    expect(await seat.send('also this')).toMatchObject({ status: 409, body: { error: { code: 'session_waiting' } } })
+    const unknown = await seat.post(`prompts/${prompt.id}`, { choice: 'whatever' })
+    expect(unknown).toMatchObject({ status: 400, body: { error: { code: 'invalid_request', data: { options: prompt.options } } } })
+    expect(await seat.post('prompts/nothing', { choice: 'allow' })).toMatchObject({
+      status: 409,
+      body: { error: { code: 'prompt_closed' } },
+    })
+    expect(await seat.output()).toContain(permission.shows)
+    expect(await seat.output()).not.toContain('also this')
+    expect(await seat.prompts()).toEqual([prompt])
+    expect(seat.exists(file)).toBe(false)
+
+    const { status, body } = await seat.post(`prompts/${prompt.id}`, { choice: 'allow' })
+    expect(status, JSON.stringify(body)).toBe(200)
+    await seat.made(file)
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+  })
+
+  it('lets the model read why it was denied', async (context) => {
+    const file = seat.file()
+    const { permission, prompt } = await askedToRun(context, file)
+    expect((await seat.post(`prompts/${prompt.id}`, { choice: 'deny', message: 'use the other one' })).status).toBe(200)
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.exists(file)).toBe(false)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    able(context, permission.denyMessage)
+    expect(seat.place.result()).toContain('use the other one')
+  })
+
+  it('is denied and stops', async (context) => {
+    const file = seat.file()
+    const permission = able(context, harness.permission)
+    const interrupt = able(context, permission.interrupt)
+    const { prompt } = await askedToRun(context, file)
+    const before = seat.asked()
+    expect((await seat.post(`prompts/${prompt.id}`, { choice: interrupt })).status).toBe(200)
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.exists(file)).toBe(false)
+    expect(seat.asked()).toBe(before)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+  })
+
+  it('is allowed at the terminal', async (context) => {
+    const file = seat.file()
+    const { permission, prompt } = await askedToRun(context, file)
+    await seat.answerAtTerminal(permission.shows, permission.allow)
+    await seat.made(file)
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+  })
+
+  it('is denied at the terminal', async (context) => {
+    const file = seat.file()
+    const { permission, prompt } = await askedToRun(context, file)
+    await seat.answerAtTerminal(permission.shows, permission.deny)
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.exists(file)).toBe(false)
+    expect(seat.course()).toEqual(['running', 'waiting', ...(permission.goesOnAfterDeny ? ['running'] : []), 'idle'])
+  })
+
+  it('is dismissed with Esc', async (context) => {
+    const file = seat.file()
+    const { permission, prompt } = await askedToRun(context, file)
+    await seat.answerAtTerminal(permission.shows, able(context, permission.dismiss))
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.exists(file)).toBe(false)
+    expect(seat.course()).toEqual(['running', 'waiting', 'idle'])
+  })
+
+  it('is interrupted, which dismisses what it asks', async (context) => {
+    const file = seat.file()
+    const { prompt } = await askedToRun(context, file)
+    await seat.interrupt()
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.exists(file)).toBe(false)
+    expect(seat.course()).toEqual(['running', 'waiting', 'idle'])
+  })
+
+  it('asks about two tools that were called at once, one after another', async (context) => {
+    const permission = able(context, harness.permission)
+    const [one, two] = [seat.file(), seat.file()]
+    const first = await asked(`${permission.ask(`touch ${one}`)} ${permission.ask(`touch ${two}`)}`, permission.shows)
+    await seat.post(`prompts/${first.id}`, { choice: 'allow' })
+    const second = await until(async () => (await seat.prompts()).find(({ id }) => id !== first.id), { what: 'the second prompt' })
+    await seat.is('waiting')
+    expect((await seat.post(`prompts/${second.id}`, { choice: 'allow' })).status).toBe(200)
+    await seat.made(one)
+    await seat.made(two)
+    await seat.is('idle')
+    await closed(second)
+    expect(['running waiting running idle', 'running waiting running waiting running idle']).toContain(seat.course().join(' '))
+  })
+
+  it('is answered after another server took over', async (context) => {
+    const file = seat.file()
+    const { prompt } = await askedToRun(context, file)
+    await seat.place.app.restart()
+    expect(seat.session().status).toBe('waiting')
+    expect(await seat.prompts()).toEqual([prompt])
+    expect((await seat.post(`prompts/${prompt.id}`, { choice: 'allow' })).status).toBe(200)
+    await seat.made(file)
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+  })
+
+  it('is answered at the terminal while no server is there', async (context) => {
+    const file = seat.file()
+    const { permission, prompt } = await askedToRun(context, file)
+    await seat.place.app.restart(async () => {
+      await seat.pressUntil(permission.allow, () => seat.exists(file))
+    })
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+  })
+
+  it('is dismissed with Esc while no server is there', async (context) => {
+    const file = seat.file()
+    const { permission, prompt } = await askedToRun(context, file)
+    const dismiss = able(context, permission.dismiss)
+    await seat.place.app.restart(async () => {
+      await seat.pressUntil(dismiss, async () => !(await seat.pane()).includes(permission.shows))
+    })
+    await seat.is('idle')
+    await closed(prompt)
+    expect(seat.exists(file)).toBe(false)
+    expect(seat.course()).toEqual(['running', 'waiting', 'idle'])
+  })
+
+  it('asks a question, and the model reads the choice', async (context) => {
+    const question = able(context, harness.question)
+    const prompt = await asked(question.ask([{ question: 'Which colour?', options: ['Blue', 'Red'] }]), question.shows)
+    expect(prompt).toMatchObject({ kind: 'question', message: expect.stringContaining('Which colour?') as string })
+    expect(prompt.options.map(({ label }) => label)).toEqual(expect.arrayContaining(['Blue', 'Red']))
+    expect(await seat.send('Red')).toMatchObject({ status: 409, body: { error: { code: 'session_waiting' } } })
+    const chosen = prompt.options.find(({ label }) => label === 'Red')!.id
+    expect((await seat.post(`prompts/${prompt.id}`, { choice: chosen })).status).toBe(200)
+    await seat.is('idle')
+    await closed(prompt, chosen)
+    expect(seat.place.result()).toMatch(/Red/)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+  })
+
+  it('asks several questions, and takes words of one’s own', async (context) => {
+    const question = able(context, harness.question)
+    const other = able(context, question.other)
+    const prompt = await asked(
+      question.ask([
+        { question: 'Which colour?', options: ['Blue', 'Red'] },
+        { question: 'How many?', options: ['One', 'Two'] },
+      ]),
+      question.shows,
+    )
+    expect(prompt.message).toContain('How many?')
+    const blue = prompt.options.find(({ label }) => label === 'Blue')!.id
+    expect((await seat.post(`prompts/${prompt.id}`, { choice: [blue, other], message: 'nineteen' })).status).toBe(200)
+    await seat.is('idle')
+    await closed(prompt, blue)
+    expect(seat.place.result()).toMatch(/Blue.*nineteen/)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+  })
+
+  it('asks a question that is answered at the terminal', async (context) => {
+    const question = able(context, harness.question)
+    const prompt = await asked(question.ask([{ question: 'Which colour?', options: ['Blue', 'Red'] }]), question.shows)
+    await seat.answerAtTerminal(question.shows, question.choose)
+    await seat.is('idle')
+    await closed(prompt, prompt.options[0]!.id)
+    expect(seat.place.result()).toMatch(/Blue/)
+    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+  })
+
+  it('asks a question that is dismissed with Esc', async (context) => {
+    const question = able(context, harness.question)
+    const prompt = await asked(question.ask([{ question: 'Which colour?', options: ['Blue', 'Red'] }]), question.shows)
+    await seat.answerAtTerminal(question.shows, ['Escape'])
+    await seat.is('idle')
+    await closed(prompt, prompt.options[0]!.id)
+    expect(seat.course()).toEqual(['running', 'waiting', 'idle'])
+  })
+
+  it('leaves no process when it is ended while it asks', async (context) => {
+    await askedToRun(context, seat.file())
+    await seat.remove()
+    expect(seat.course()).toEqual(['running', 'waiting', 'killed'])
+    expect(await seat.prompts()).toEqual([])
+    await seat.nobodyWaits()
+  })
+
+  it('told most of this within a second', () => seat?.wasPrompt())
+}
+
+function limited(harness: AgentHarness): void {
+  let seat: Seat | null = null
+  afterEach(async () => {
+    await seat?.close()
+    seat = null
+  })
+  async function reaches(context: TestContext, seconds: number, resumes: boolean): Promise<Seat> {
+    seat = takeSeat(await able(context, harness.limit)({ resumes }))
+    await seat.ready()
+    await seat.send(`[limit ${seconds}] go`)
+    await seat.is('waiting')
+    expect(seat.course()).toEqual(['running', 'waiting'])
+    return seat
+  }
+
+  it('waits for its end, and no other session of that agent is started', async (context) => {
+    const end = Date.now() + 7200_000
+    const seat = await reaches(context, 7200, false)
+    // What else the program tells of a turn that is over comes by now.
+    await pass(500)
+    const { status, waiting } = seat.session()
+    expect({ status, kind: waiting?.kind }).toEqual({ status: 'waiting', kind: 'limit' })
+    const late = Date.parse(waiting!.until!) - end
+    expect(late, waiting!.until).toBeGreaterThan(-60_000)
+    expect(late, waiting!.until).toBeLessThan(120_000)
+    const refused = await seat.place.app.request('/sessions/spawn', {
+      method: 'POST',
+      body: JSON.stringify({ name: 'another', prompt: 'hi' }),
+    })
+    expect(await refused.json()).toMatchObject({ error: { code: 'agent_limited', data: { until: waiting!.until } } })
+    expect(refused.status).toBe(429)
+    expect(Math.abs(Number(refused.headers.get('retry-after')) - 7200)).toBeLessThan(130)
+    await seat.remove()
+    expect(seat.course()).toEqual(['killed'])
+  })
+
+  it('goes on by itself when it ends, also when another server took over meanwhile', async (context) => {
+    const seat = await reaches(context, 1, true)
+    await seat.place.app.restart()
+    await seat.heard('continue')
+    await seat.is('idle')
+    expect(seat.course().slice(-2)).toEqual(['running', 'idle'])
+    expect(seat.session()).toMatchObject({ waiting: null, lastError: null })
+  })
+}
+
+/** What an agent can; skips the case with the reason when it cannot. */
+function able<T>(context: TestContext, can: Can<T>): T {
+  if (typeof can === 'object' && can !== null && 'cannot' in can) context.skip(can.cannot)
+  return can as T
+}
+
+interface Told {
+  readonly status: number
+  readonly body: Session & {
+    readonly session?: Session
+    readonly stage?: string
+    readonly timedOut?: boolean
+    readonly error?: { readonly code: string; readonly data: Readonly<Record<string, unknown>> }
+  }
+}
+
+/** One session after another, as several cases use it. */
+type Seat = ReturnType<typeof takeSeat>
+
+function takeSeat(place: AgentPlace) {
+  const { app } = place
+  let name = ''
+  let runs = 0
+  let marks = 0
+  let seen: Step[] = []
+  let last: string | null = null
+  let was: Status | null = null
+  const delays: number[] = []
+  // The trail is short; nothing of it may be missed.
+  const recorder = setInterval(record, 20)
+
+  function record(): void {
+    if (name === '') return
+    const { trail } = app.runtime.explain(name)
+    const texts = trail.map((step) => JSON.stringify(step))
+    seen.push(...trail.slice(last === null ? 0 : texts.lastIndexOf(last) + 1))
+    last = texts.at(-1) ?? last
+  }
+
+  async function request(path: string, init: RequestInit = {}): Promise<Told> {
+    const answer = await app.request(path, init)
+    return { status: answer.status, body: (await answer.json()) as Told['body'] }
+  }
+  const get = async <T>(path: string): Promise<T> => (await app.request(`/sessions/${name}/${path}`)).json() as Promise<T>
+  const post = async (path: string, body: object = {}, ref = name): Promise<Told> => {
+    record()
+    const told = await request(`/sessions/${ref}/${path}`, { method: 'POST', body: JSON.stringify(body) })
+    // A new run has a trail of its own.
+    if (path === 'resume' && told.status === 201) last = was = null
+    return told
+  }
+  const session = (): Session => app.runtime.get(name)
+  const output = async (lines = 60): Promise<string> => (await app.request(`/sessions/${name}/output?lines=${lines}`)).text()
+  const pane = () => app.tmux('capture-pane', '-p', '-t', `=${name}:`)
+
+  async function begin(request_: object): Promise<Told> {
+    if (name !== '') await remove()
+    name = `s${++runs}`
+    last = was = null
+    seen = []
+    return request('/sessions/spawn', { method: 'POST', body: JSON.stringify({ name, ...request_ }) })
+  }
+  async function spawn(prompt: string): Promise<void> {
+    const { status, body } = await begin({ prompt })
+    expect(status, JSON.stringify(body)).toBe(201)
+  }
+  async function is(status: Status, timeout = promptMs): Promise<void> {
+    const began = Date.now()
+    await until(() => session().status === status, { timeout, what: `session ${name} to be ${status}; it is ${session().status}` }).catch(
+      async (error: unknown) => {
+        throw new Error(`${String(error)}\n${explain()}\n${await output()}`, { cause: error })
+      },
+    )
+    if (timeout === promptMs) delays.push(Date.now() - began)
+  }
+  const explain = (): string =>
+    app.runtime
+      .explain(name)
+      .trail.map(({ at, source, rule, event, status }) => `${at} ${source} ${rule}: ${event} → ${status}`)
+      .join('\n')
+
+  /** A new session that has done its first turn. */
+  async function restart(prompt: string): Promise<void> {
+    await spawn(prompt)
+    await until(() => place.heard().includes(prompt), { timeout: slowMs, what: 'the first turn' })
+    await is('idle', slowMs)
+    expect(course()).toEqual(['starting', 'running', 'idle'])
+    await until(async () => (await messages()).length > 1, { what: 'the record of the first turn' })
+  }
+  const messages = () => get<Message[]>('messages')
+  function course(): Status[] {
+    record()
+    const statuses = [...(was === null ? [] : [was]), ...seen.map(({ status }) => status)]
+    const all = statuses.filter((status, place) => status !== statuses[place - 1])
+    const told = was === null ? all : all.slice(1)
+    was = all.at(-1) ?? was
+    seen = []
+    return told
+  }
+  async function remove(): Promise<Told> {
+    record()
+    const told = await request(`/sessions/${name}`, { method: 'DELETE' })
+    record()
+    return told
+  }
+  /** Presses the keys until it has an effect; not while they may still have one. */
+  async function pressUntil(keys: readonly string[], check: () => boolean | Promise<boolean>): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      await press(...keys)
+      const done = await until(check, { timeout: 700, what: `what ${keys.join(' ')} does` }).catch((error: unknown) => {
+        if (tries === 4) throw error
+        return false
+      })
+      if (done) return
+    }
+  }
+  async function press(...keys: readonly string[]): Promise<void> {
+    for (const key of keys) await app.tmux('send-keys', '-t', `=${name}:`, key)
+  }
+  async function write(text: string): Promise<void> {
+    await app.tmux('send-keys', '-t', `=${name}:`, '-l', '--', text)
+    await shows(text)
+  }
+  async function shows(text: string): Promise<void> {
+    const squeeze = (words: string) => words.replace(/\s+/g, '')
+    await until(async () => squeeze(await output()).includes(squeeze(text)), { what: `the screen to show "${text}"` }).catch(
+      async (error: unknown) => {
+        throw new Error(`${String(error)}\n${explain()}\n${await output()}`, { cause: error })
+      },
+    )
+  }
+  const processes = async (): Promise<string[]> => (await execa('ps', ['-A', '-ww', '-o', 'pid=,ppid=,stat=,args='])).stdout.split('\n')
+
+  return {
+    place,
+    begin,
+    spawn,
+    restart,
+    remove,
+    session,
+    post,
+    press,
+    pressUntil,
+    write,
+    shows,
+    output,
+    pane,
+    is,
+    course,
+    /** The session has been that in the course so far, for however short a time. */
+    async was(status: Status): Promise<void> {
+      const check = () => {
+        record()
+        return seen.some((step) => step.status === status)
+      }
+      await until(check, { timeout: promptMs, what: `session ${name} to have been ${status}` })
+    },
+    /** The session is idle, as it was since the case before; after one that failed it is another. */
+    async ready(): Promise<void> {
+      record()
+      const isIdle = name !== '' && session().status === 'idle' && was !== null
+      if (isIdle && seen.every(({ status }) => status === was)) return void (seen = [])
+      if (isIdle) expect.soft(course(), 'what it was after the case before').toEqual([])
+      else await restart('[say ready] get ready')
+    },
+    send: (text: string, more: object = {}) => post('input', { text, ...more }),
+    interrupt: () => post('interrupt'),
+    inputs: async () => app.runtime.inputs(name),
+    messages,
+    /** The texts of the conversation up to the one that is awaited: it is written a little after it is said. */
+    texts: (last: string) =>
+      until(
+        async () => {
+          const all = (await messages()).map(({ text }) => text)
+          return all.at(-1) === last && all
+        },
+        { what: `the message "${last}"` },
+      ),
+    prompts: () => get<Prompt[]>('prompts'),
+    trail: () => [...seen, ...app.runtime.explain(name).trail.slice(-3)],
+    asked: () => place.requests.length,
+    heard: (text: string) => until(() => place.heard().includes(text), { timeout: slowMs, what: `the model to hear "${text}"` }),
+    /** A person types a command and Enter. */
+    async command(text: string): Promise<void> {
+      await write(text)
+      await press('Enter')
+    },
+    answerAtTerminal: (shows: string, keys: readonly string[]) => pressUntil(keys, async () => !(await output()).includes(shows)),
+    file: () => `file-${++marks}`,
+    exists: (file: string) => existsSync(join(app.project, file)),
+    made: (file: string) => until(() => existsSync(join(app.project, file)), { timeout: slowMs, what: `the file ${file}` }),
+    make: (file: string) => execa('touch', [join(app.project, file)]),
+    /** A number of seconds that only one process in the world sleeps for. */
+    mark: () => `${86_400 + ++marks}.${process.pid}${Date.now() % 100_000}`,
+    gone: (mark: string) =>
+      until(async () => !(await processes()).some((row) => !/^\s*\d+\s+\d+\s+Z/.test(row) && row.includes(`sleep ${mark}`)), {
+        what: `sleep ${mark} to be gone`,
+      }),
+    /** No hook waits for an answer any more. */
+    nobodyWaits: () =>
+      until(
+        async () => {
+          const dirs = await readdir(join(app.state, 'sessions'))
+          const rows = await processes()
+          return !rows.some((row) =>
+            dirs.some((dir) => row.includes(`${dir}/answers/`) || (row.includes(`${dir}/hook.sh`) && row.endsWith(' wait'))),
+          )
+        },
+        { timeout: promptMs, what: 'no hook to wait' },
+      ),
+    /** The program itself, as its launcher started it. */
+    async programs(): Promise<number[]> {
+      const launcher = (await app.tmux('display-message', '-p', '-t', `=${name}:`, '#{pane_pid}')).trim()
+      return (await processes()).flatMap((row) => {
+        const [pid, parent] = row.trim().split(/\s+/)
+        return parent === launcher ? [Number(pid)] : []
+      })
+    },
+    wasPrompt(): void {
+      const sorted = delays.toSorted((a, b) => a - b)
+      expect(sorted[Math.floor(sorted.length * 0.9)] ?? 0, `the delays were ${sorted.join(' ')}`).toBeLessThan(1000)
+    },
+    async close(): Promise<void> {
+      clearInterval(recorder)
+      await app.close()
+    },
+  }
+}
