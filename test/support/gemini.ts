@@ -1,0 +1,114 @@
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { gemini, geminiHooks, type GeminiOptions } from '../../src/plugins/agents/gemini.ts'
+import { shell } from '../../src/plugins/agents/shell.ts'
+import type { Session } from '../../src/runtime/types.ts'
+import { testApp, type TestApp, type TestAppOptions } from './app.ts'
+import { startGenerative, type Generative } from './google.ts'
+import { until } from './wait.ts'
+
+export interface GeminiApp extends TestApp {
+  readonly model: Generative
+  readonly home: string
+  /** Resolves when the session has one of the statuses. */
+  reaches(name: string, ...statuses: Session['status'][]): Promise<Session>
+}
+
+export interface GeminiSetting extends Pick<TestAppOptions, 'onLimit'> {
+  /** Whether the user has put our hooks into his settings. Default true. */
+  readonly hooks?: boolean
+  /** More of the user's settings, by their sections. */
+  readonly settings?: Readonly<Record<string, object>>
+  /** Where everything is put. Default: the system's directory for that. */
+  readonly directory?: string
+  readonly environment?: Readonly<Record<string, string>>
+}
+
+/** The app with the real Gemini CLI, a fresh home, and a stand-in for the API on loopback. */
+export async function geminiApp(options: GeminiOptions = {}, setting: GeminiSetting = {}): Promise<GeminiApp> {
+  const { hooks = true, settings = {}, directory = tmpdir(), environment = {}, ...more } = setting
+  const home = await mkdtemp(join(directory, 'instar-gemini-'))
+  await mkdir(join(home, '.gemini'))
+  // Somebody who has used gemini before: its first-run dialogs are the user's, never ours to answer.
+  await writeFile(
+    join(home, '.gemini/settings.json'),
+    JSON.stringify({
+      general: { enableAutoUpdate: false, enableAutoUpdateNotification: false, maxAttempts: 2 },
+      privacy: { usageStatisticsEnabled: false },
+      security: { auth: { selectedType: 'gemini-api-key' } },
+      ...(hooks ? { hooks: geminiHooks } : {}),
+      ...settings,
+    }),
+  )
+  const model = await startGenerative()
+  const app = await within(directory, () =>
+    testApp({
+      ...more,
+      agents: {
+        gemini: gemini({ program: program(), model: 'gemini-2.5-flash', approvalMode: 'yolo', trust: true, defaults: false, ...options }),
+        shell: shell(),
+      },
+      limits: { graceMs: 3000 },
+      environment: {
+        PATH: process.env['PATH'] ?? '',
+        HOME: home,
+        GEMINI_API_KEY: 'stand-in',
+        GOOGLE_GEMINI_BASE_URL: model.url,
+        SERVER_SECRET: 'must-not-leak',
+        ...environment,
+      },
+    }),
+  )
+  return {
+    ...app,
+    get runtime() {
+      return app.runtime
+    },
+    model,
+    home,
+    reaches: (name, ...statuses) =>
+      until(
+        () => {
+          const session = app.runtime.get(name)
+          return statuses.includes(session.status) && session
+        },
+        { timeout: 30_000, what: `session ${name} is ${statuses.join(' or ')}` },
+      ),
+    async close() {
+      await app.close()
+      await model.close()
+      await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+    },
+  }
+}
+
+/** A directory where gemini takes a file of system defaults; null where there is none, such as for anybody but root. */
+export async function rootsDirectory(): Promise<string | null> {
+  const directory = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), '../.instar')
+  for (let each = dirname(directory); ; each = dirname(each)) {
+    const { uid, mode } = await stat(each)
+    if (uid !== 0 || (mode & 0o022) !== 0 || process.getuid?.() !== 0) return null
+    if (each === dirname(each)) break
+  }
+  await mkdir(directory, { recursive: true })
+  return directory
+}
+
+/** Runs with another directory for what is temporary. */
+async function within<T>(directory: string, task: () => Promise<T>): Promise<T> {
+  const before = process.env['TMPDIR']
+  process.env['TMPDIR'] = directory
+  try {
+    return await task()
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = before
+  }
+}
+
+/** The program itself, as npm puts it there. */
+function program(): string {
+  return join(dirname(createRequire(import.meta.url).resolve('@google/gemini-cli/package.json')), 'bundle/gemini.js')
+}
