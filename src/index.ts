@@ -1,6 +1,9 @@
 /** The public names of the package. */
 export { createApp, type App, type AppOptions } from './app.ts'
 export { claude, type ClaudeOptions } from './plugins/agents/claude.ts'
+export { codex, type CodexOptions } from './plugins/agents/codex.ts'
+export { gemini, geminiHooks, type GeminiOptions } from './plugins/agents/gemini.ts'
+export { opencode, type OpencodeOptions } from './plugins/agents/opencode.ts'
 export { shell } from './plugins/agents/shell.ts'
 export { tmux, type TmuxOptions } from './plugins/backends/tmux/tmux.ts'
 export { files } from './plugins/storage/files.ts'

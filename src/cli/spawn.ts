@@ -10,7 +10,7 @@ export default command({
   args: {
     name: { type: 'positional', description: '1 to 63 lower-case letters, digits and hyphens' },
     'prompt...': { type: 'positional', description: 'What it should do; - reads standard input' },
-    agent: { type: 'string', description: 'claude, shell, or another one of the config', valueHint: 'AGENT' },
+    agent: { type: 'string', description: 'claude (default), codex, gemini, opencode, shell, or one of the config', valueHint: 'AGENT' },
     model: { type: 'string', description: 'opus, sonnet, haiku or a full id', valueHint: 'MODEL' },
     backend: { type: 'string', description: 'Where it runs', valueHint: 'BACKEND' },
     cwd: { type: 'string', description: 'Its working directory (default: the project)', valueHint: 'DIRECTORY' },

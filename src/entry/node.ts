@@ -5,6 +5,9 @@ import { createAdaptorServer } from '@hono/node-server'
 import { createStorage } from 'unstorage'
 import { createApp } from '../app.ts'
 import { claude } from '../plugins/agents/claude.ts'
+import { codex } from '../plugins/agents/codex.ts'
+import { gemini } from '../plugins/agents/gemini.ts'
+import { opencode } from '../plugins/agents/opencode.ts'
 import { shell } from '../plugins/agents/shell.ts'
 import { tmux } from '../plugins/backends/tmux/tmux.ts'
 import { files } from '../plugins/storage/files.ts'
@@ -48,7 +51,7 @@ async function serve(settings: Settings, config: Config, environment: NodeJS.Pro
   const newId = createIds()
   const runtime = await createRuntime({
     backends: Object.fromEntries(backends.map(([name, backend]) => [name, typeof backend === 'function' ? backend(place) : backend])),
-    agents: config.agents ?? { claude: claude(), shell: shell() },
+    agents: config.agents ?? { claude: claude(), codex: codex(), gemini: gemini(), opencode: opencode(), shell: shell() },
     store: await openStore(storage),
     once: await openOnce(storage, newId, () => new Date()),
     onLimit: config.onLimit ?? 'wait',

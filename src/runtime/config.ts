@@ -6,7 +6,7 @@ import type { Backend } from './backend.ts'
 export interface Config {
   /** By the name that `backend` in a spawn request uses. Default: `local`, this machine's tmux. */
   readonly backends?: Readonly<Record<string, Backend | BackendFactory>>
-  /** By the name that `agent` in a spawn request uses. Default: `claude` and `shell`. */
+  /** By the name that `agent` in a spawn request uses. Default: `claude`, `codex`, `gemini`, `opencode` and `shell`. */
   readonly agents?: Readonly<Record<string, Agent>>
   /** Where sessions' records are kept. Default: files in the state directory. */
   readonly storage?: Storage

@@ -38,10 +38,14 @@ export interface AgentHarness {
     readonly goesOnAfterDeny: boolean
     /** The id of the option that denies and stops the turn. */
     readonly interrupt: Can<string>
-    /** Whether the model gets to read why it was denied. */
-    readonly denyMessage: Can<true>
+    /** Whether the model gets to read why it was denied: as the tool's answer, or as the beginning of its next turn. */
+    readonly denyMessage: Can<true | 'next turn'>
+    /** That its dialogs about several tools come in an order that is known. */
+    readonly oneByOne?: Can<true>
     /** Keys that close the dialog without an answer, which ends the turn. */
     readonly dismiss: Can<readonly string[]>
+    /** It may tell that it works between a dialog's end and the end of the turn, which both come of one key. Default false. */
+    readonly windsDown?: boolean
   }>
   readonly question: Can<{
     ask(questions: readonly Question[]): string
@@ -53,6 +57,8 @@ export interface AgentHarness {
   }>
   /** What to say so that a command runs on while the turn ends; the program goes on by itself when that ends. */
   readonly background: Can<(command: string) => string>
+  /** What to say so that a command runs on, of which the program is not told again: it is idle then. Where there is no `background`. */
+  readonly left?: (command: string) => string
   /** What to say so that another agent of the program is told something. */
   readonly subAgent: Can<(text: string) => string>
   /** A place whose model has usage limits: [limit SECONDS]. When `resumes`, they end soon, and sessions go on by themselves then. */
@@ -75,6 +81,8 @@ export interface Question {
 
 export interface AgentPlace {
   readonly app: TestApp
+  /** How long a dialog may take to close before its key is pressed again, which the composer would get else. Default 700. */
+  readonly keyMs?: number
   /** The requests of conversations that came to the model, in whatever form. */
   readonly requests: readonly unknown[]
   /** The last thing that a person said in the last of them; '' before the first. */
@@ -489,12 +497,12 @@ function works(harness: AgentHarness): void {
   })
 
   it('leaves no process when it is ended while a task runs in the background', async (context) => {
-    const background = able(context, harness.background)
+    const background = harness.left ?? able(context, harness.background)
     await seat.ready()
     const [began, one, two] = [seat.file(), seat.mark(), seat.mark()]
     await seat.send(background(`setsid sleep ${one} & touch ${began}; sleep ${two}`))
     await seat.made(began)
-    await seat.is('running')
+    await seat.is(harness.left ? 'idle' : 'running')
     await seat.remove()
     expect(seat.session().status).toBe('killed')
     seat.course()
@@ -503,17 +511,18 @@ function works(harness: AgentHarness): void {
   })
 
   it('leaves no process when it is killed while a task runs in the background, and then ended', async (context) => {
-    const background = able(context, harness.background)
+    const background = harness.left ?? able(context, harness.background)
     await seat.ready()
     const [began, one, two] = [seat.file(), seat.mark(), seat.mark()]
     await seat.send(background(`setsid sleep ${one} & touch ${began}; sleep ${two}`))
     await seat.made(began)
+    if (harness.left) await seat.is('idle')
     for (const pid of await seat.programs()) kill(pid)
     await seat.is('error')
     await seat.remove()
     await seat.gone(one)
     await seat.gone(two)
-    expect(seat.course()).toEqual(['running', 'error'])
+    expect(seat.course()).toEqual(['running', ...(harness.left ? ['idle'] : []), 'error'])
   })
 
   it('is an error in a directory that is not there', async () => {
@@ -554,7 +563,8 @@ function asks(harness: AgentHarness): void {
 
   async function asked(ask: string, shows: string): Promise<Prompt> {
     await seat.ready()
-    await seat.send(ask)
+    const { status, body } = await seat.send(ask)
+    expect(status, JSON.stringify(body)).toBe(200)
     await seat.shows(shows)
     await seat.is('waiting')
     const open = await seat.prompts()
@@ -570,6 +580,12 @@ function asks(harness: AgentHarness): void {
     expect(seat.session().waiting).toBeNull()
     expect(await seat.post(`prompts/${id}`, { choice })).toMatchObject({ status: 409, body: { error: { code: 'prompt_closed' } } })
     await seat.nobodyWaits()
+  }
+
+  /** What the session was while a turn ended with what it asked. */
+  function stopped({ windsDown = false }: { readonly windsDown?: boolean }, ...course: Status[]): void {
+    const told = (statuses: Status[]) => (windsDown ? statuses.filter((status, place) => place !== 2 || status !== 'running') : statuses)
+    expect(told(seat.course())).toEqual(told(course))
   }
 
   it('shows what it asks, and takes no other text for an answer', async (context) => {
@@ -604,13 +620,15 @@ function asks(harness: AgentHarness): void {
   it('lets the model read why it was denied', async (context) => {
     const file = seat.file()
     const { permission, prompt } = await askedToRun(context, file)
+    const isNext = permission.denyMessage === 'next turn'
     expect((await seat.post(`prompts/${prompt.id}`, { choice: 'deny', message: 'use the other one' })).status).toBe(200)
+    if (isNext) await seat.heard('use the other one')
     await seat.is('idle')
     await closed(prompt)
     expect(seat.exists(file)).toBe(false)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    stopped(permission, 'running', 'waiting', 'running', 'idle', ...(isNext ? (['running', 'idle'] as const) : []))
     able(context, permission.denyMessage)
-    expect(seat.place.result()).toContain('use the other one')
+    if (!isNext) expect(seat.place.result()).toContain('use the other one')
   })
 
   it('is denied and stops', async (context) => {
@@ -624,7 +642,7 @@ function asks(harness: AgentHarness): void {
     await closed(prompt)
     expect(seat.exists(file)).toBe(false)
     expect(seat.asked()).toBe(before)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    stopped(permission, 'running', 'waiting', 'running', 'idle')
   })
 
   it('is allowed at the terminal', async (context) => {
@@ -644,7 +662,8 @@ function asks(harness: AgentHarness): void {
     await seat.is('idle')
     await closed(prompt)
     expect(seat.exists(file)).toBe(false)
-    expect(seat.course()).toEqual(['running', 'waiting', ...(permission.goesOnAfterDeny ? ['running'] : []), 'idle'])
+    if (permission.goesOnAfterDeny) expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    else stopped(permission, 'running', 'waiting', 'idle')
   })
 
   it('is dismissed with Esc', async (context) => {
@@ -654,21 +673,22 @@ function asks(harness: AgentHarness): void {
     await seat.is('idle')
     await closed(prompt)
     expect(seat.exists(file)).toBe(false)
-    expect(seat.course()).toEqual(['running', 'waiting', 'idle'])
+    stopped(permission, 'running', 'waiting', 'idle')
   })
 
   it('is interrupted, which dismisses what it asks', async (context) => {
     const file = seat.file()
-    const { prompt } = await askedToRun(context, file)
+    const { permission, prompt } = await askedToRun(context, file)
     await seat.interrupt()
     await seat.is('idle')
     await closed(prompt)
     expect(seat.exists(file)).toBe(false)
-    expect(seat.course()).toEqual(['running', 'waiting', 'idle'])
+    stopped(permission, 'running', 'waiting', 'idle')
   })
 
   it('asks about two tools that were called at once, one after another', async (context) => {
     const permission = able(context, harness.permission)
+    able(context, permission.oneByOne ?? true)
     const [one, two] = [seat.file(), seat.file()]
     const first = await asked(`${permission.ask(`touch ${one}`)} ${permission.ask(`touch ${two}`)}`, permission.shows)
     await seat.post(`prompts/${first.id}`, { choice: 'allow' })
@@ -716,7 +736,7 @@ function asks(harness: AgentHarness): void {
     await seat.is('idle')
     await closed(prompt)
     expect(seat.exists(file)).toBe(false)
-    expect(seat.course()).toEqual(['running', 'waiting', 'idle'])
+    stopped(permission, 'running', 'waiting', 'idle')
   })
 
   it('asks a question, and the model reads the choice', async (context) => {
@@ -937,7 +957,7 @@ function takeSeat(place: AgentPlace) {
   async function pressUntil(keys: readonly string[], check: () => boolean | Promise<boolean>): Promise<void> {
     for (let tries = 1; ; tries++) {
       await press(...keys)
-      const done = await until(check, { timeout: 700, what: `what ${keys.join(' ')} does` }).catch((error: unknown) => {
+      const done = await until(check, { timeout: place.keyMs ?? 700, what: `what ${keys.join(' ')} does` }).catch((error: unknown) => {
         if (tries === 4) throw error
         return false
       })
@@ -1013,6 +1033,8 @@ function takeSeat(place: AgentPlace) {
     /** A person types a command and Enter. */
     async command(text: string): Promise<void> {
       await write(text)
+      // As a person does: an Enter that comes at once may count as a part of a paste.
+      await pass(200)
       await press('Enter')
     },
     answerAtTerminal: (shows: string, keys: readonly string[]) => pressUntil(keys, async () => !(await output()).includes(shows)),

@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path'
 import { codex, type CodexOptions } from '../../src/plugins/agents/codex.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
 import type { Session } from '../../src/runtime/types.ts'
+import type { AgentHarness, AgentPlace } from '../agents/suite.ts'
 import { testApp, type TestApp, type TestAppOptions } from './app.ts'
-import { startResponses, type Responses } from './openai.ts'
+import { lastToolResult, lastUserText, startResponses, type Responses, type ResponsesRequest } from './openai.ts'
 import { until } from './wait.ts'
 
 export interface CodexApp extends TestApp {
@@ -59,6 +60,43 @@ export async function codexApp(options: CodexOptions = {}, more: Pick<TestAppOpt
       await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     },
   }
+}
+
+/** What the suite of all agents needs to know of it. */
+export const codexHarness = (): AgentHarness => ({
+  name: 'Codex 0.169.0',
+  open: async ({ careful }) => place(await codexApp(careful ? { approval: 'on-request', sandbox: 'workspace-write' } : { bypass: true })),
+  permission: {
+    ask: (command) => `[bash ${command}] [outside]`,
+    shows: 'esc to cancel',
+    allow: ['y'],
+    deny: ['n'],
+    goesOnAfterDeny: false,
+    interrupt: 'deny',
+    denyMessage: 'next turn',
+    // What asks together is left to the terminal; test/codex.test.ts has that, and the questions of plan mode.
+    oneByOne: { cannot: 'its dialogs come in an order that it does not tell' },
+    dismiss: ['Escape'],
+    // Its title says that it works before its hook says that it was interrupted.
+    windsDown: true,
+  },
+  question: { cannot: 'it asks in plan mode only' },
+  background: { cannot: 'it does not go on by itself when a command ends' },
+  left: (command) => `[js text(await tools.exec_command(${JSON.stringify({ cmd: command, yield_time_ms: 250 })}))]`,
+  subAgent: (text) =>
+    `[tool collaboration.spawn_agent ${JSON.stringify({ task_name: 'sub', fork_turns: 'none', message: text })}] [then collaboration.wait_agent {}]`,
+  limit: async ({ resumes }) => place(await codexApp({ bypass: true }, { onLimit: resumes ? 'resume' : 'wait' })),
+  compact: '/compact',
+  clear: '/clear',
+  exit: '/quit',
+  empty: ['C-c'],
+})
+
+function place(app: CodexApp): AgentPlace {
+  const { requests } = app.model
+  const last = (read: (request: ResponsesRequest) => string) => () => (requests.length === 0 ? '' : read(requests.at(-1)!))
+  // The third Esc opens a view of the conversation, without a composer.
+  return { app, keyMs: 5000, requests, heard: last(lastUserText), result: last(lastToolResult) }
 }
 
 const settings = (url: string): string => `

@@ -8,10 +8,13 @@ import type { AddressInfo } from 'node:net'
  *   [say TEXT]       answers TEXT                        [bash COMMAND]  asks for the shell tool, then says "done"
  *   [slow MS]        streams the answer over that time   [fail STATUS]   answers with that HTTP status
  *   [think MS]       says nothing for that time, first   [outside]       runs [bash …] outside of the sandbox
- *   [tool NAME JSON] asks for any other tool             [js SOURCE]     asks for a script that uses tools, then says "done"
+ *   [tool NAME JSON] asks for any other tool, then "done" [then NAME JSON] asks for that one after it
  *   [limit SECONDS]  answers that the usage limit is reached, which ends then
+ *   [stumble STATUS] answers with that HTTP status the first time only
+ *   [js SOURCE]      asks for a script that uses tools, then says "done"; it ends with the last bracket of the text
  *
- * A tool or a script ends with the last bracket of the text. Anything else is answered with "heard: " and the text.
+ * Several [bash] marks make calls at the same time; marks inside the JSON of a tool are for a sub-agent that is told so.
+ * Anything else is answered with "heard: " and the text.
  */
 export interface Responses {
   /** The base URL, with `/v1`. */
@@ -38,6 +41,7 @@ interface InputItem {
   readonly role?: string
   readonly content?: readonly { type: string; text?: string; encrypted_content?: string }[]
   readonly tools?: readonly Tool[]
+  readonly output?: unknown
 }
 
 export async function startResponses(): Promise<Responses> {
@@ -64,15 +68,19 @@ export function lastUserText({ input }: ResponsesRequest): string {
   return (input.findLast(isSaid)?.content ?? []).map(({ text = '', encrypted_content = text }) => encrypted_content).join('\n')
 }
 
+/** What a tool answered last in a request; '' where none did. */
+export const lastToolResult = ({ input }: ResponsesRequest): string => JSON.stringify(input.findLast(isOutput)?.output ?? '')
+
 const added = /^(?:<(?:environment_context|user_instructions|turn_aborted|hook_prompt)\b|# AGENTS\.md)/
 
 /** What a person says, and what an agent says to its sub-agent. */
 const isSaid = ({ type = 'message', role, content = [] }: InputItem): boolean =>
   type === 'agent_message' || (type === 'message' && role === 'user' && !added.test(content[0]?.text ?? ''))
 
-/** Whether a tool has answered since somebody said something. */
-const isAnswered = ({ input }: ResponsesRequest): boolean =>
-  input.slice(input.findLastIndex(isSaid) + 1).some(({ type = '' }) => type.endsWith('_output'))
+const isOutput = ({ type = '' }: InputItem): boolean => type.endsWith('_output')
+
+/** How many tools have answered since somebody said something. */
+const answered = ({ input }: ResponsesRequest): number => input.slice(input.findLastIndex(isSaid) + 1).filter(isOutput).length
 
 /** The tools that a request offers. Newer models get them in the input, and use most of them from scripts, with `exec`. */
 function toolsOf({ tools = [], input }: ResponsesRequest): string[] {
@@ -89,32 +97,65 @@ async function answer(request: IncomingMessage, response: ServerResponse, reques
   const tools = toolsOf(body)
   // A title is made in a conversation of its own, whose answer has a schema.
   const conversation = tools.length > 0 && !body.text?.format
-  if (conversation) requests.push(body)
   const text = conversation ? lastUserText(body) : ''
-  const [call, , namespace, tool = '', source = ''] = /\[(tool (?:(\w+)\.)?(\w+)|js) (.*)\]/s.exec(text) ?? []
-  const marks = text.replace(call ?? '', '')
+  const again = requests.some((each) => lastUserText(each) === text)
+  if (conversation) requests.push(body)
+  const { calls, rest: marks } = callsIn(text, tools.includes('exec'))
   const mark = (name: string) => new RegExp(`\\[${name}(?: ([^\\]]*))?\\]`).exec(marks)?.[1]
   // A model takes its time; this is that time, not a wait for something.
   await pause(Number(mark('think') ?? 0))
+  if (response.destroyed) return undefined
   const limit = mark('limit')
   if (limit !== undefined) return limited(response, Number(limit))
-  const failure = mark('fail')
+  const failure = mark('fail') ?? (again ? undefined : mark('stumble'))
   if (failure !== undefined) return json(response, Number(failure), { error: { type: 'api_error', message: 'as asked' } })
-  const command = mark('bash')
-  const calls = call !== undefined || command !== undefined
-  if (calls && !isAnswered(body)) {
-    if (command !== undefined) {
-      const input = { cmd: command, ...(marks.includes('[outside]') ? outside : {}) }
-      const isScripted = tools.includes('exec')
-      const use = isScripted
-        ? script(`text(await tools.exec_command(${JSON.stringify(input)}))`)
-        : toolCall('exec_command', JSON.stringify(input))
-      return stream(response, body, use, 0)
+  const count = answered(body)
+  const next = calls.find((_, place) => calls.slice(0, place).flat().length >= count)
+  if (next) return stream(response, body, next, 0)
+  const said = mark('say') ?? (calls.length > 0 ? 'done' : `heard: ${text.slice(0, 200)}`)
+  return stream(response, body, [message(said)], Number(mark('slow') ?? 0))
+}
+
+/** The calls that a text asks for, those that are made at once together; and what it says besides. */
+function callsIn(text: string, isScripted: boolean): { calls: Item[][]; rest: string } {
+  const commands: object[] = []
+  const first: Item[] = []
+  const later: Item[][] = []
+  const more = text.includes('[outside]') ? outside : {}
+  let rest = ''
+  let place = 0
+  for (const found of text.matchAll(/\[bash ([^\]]*)\]|\[(tool|then) (?:(\w+)\.)?(\w+) (?=\{)|\[js (.*)\]/gs)) {
+    if (found.index < place) continue
+    const [mark, cmd, when, namespace, tool = '', source] = found
+    rest += text.slice(place, found.index)
+    place = found.index + mark.length
+    if (cmd !== undefined) commands.push({ cmd, ...more })
+    else if (source !== undefined) first.push(script(source))
+    else {
+      const end = endOfJson(text, place)
+      const call = toolCall(tool, text.slice(place, end), namespace)
+      if (when === 'tool') first.push(call)
+      else later.push([call])
+      place = end + 1
     }
-    return stream(response, body, tool === '' ? script(source) : toolCall(tool, source, namespace), 0)
   }
-  const said = mark('say') ?? (calls ? 'done' : `heard: ${text.slice(0, 200)}`)
-  return stream(response, body, message(said), Number(mark('slow') ?? 0))
+  const uses = commands.map((input) => `tools.exec_command(${JSON.stringify(input)})`)
+  if (!isScripted) first.push(...commands.map((input) => toolCall('exec_command', JSON.stringify(input))))
+  else if (uses.length > 0) first.push(script(`text(await ${uses.length === 1 ? uses[0] : `Promise.all([${uses.join()}])`})`))
+  return { calls: [...(first.length > 0 ? [first] : []), ...later], rest: rest + text.slice(place) }
+}
+
+/** The place after the JSON object that begins there and is followed by `]`. */
+function endOfJson(text: string, begin: number): number {
+  for (let end = text.indexOf('}]', begin); end >= 0; end = text.indexOf('}]', end + 1)) {
+    try {
+      JSON.parse(text.slice(begin, end + 1))
+      return end + 1
+    } catch {
+      // That one stands inside of it.
+    }
+  }
+  throw new Error(`no JSON object at ${text.slice(begin, begin + 40)}`)
 }
 
 const outside = { sandbox_permissions: 'require_escalated', justification: 'as asked' }
@@ -158,23 +199,27 @@ const usage = {
   total_tokens: 15,
 }
 
-async function stream(response: ServerResponse, { model }: ResponsesRequest, { text, ...about }: Item, ms: number): Promise<void> {
+async function stream(response: ServerResponse, { model }: ResponsesRequest, items: readonly Item[], ms: number): Promise<void> {
   const whole = { id: `resp_${id()}`, object: 'response', created_at: Math.floor(Date.now() / 1000), model }
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   const send = (type: string, data: object) => response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`)
   send('response.created', { response: { ...whole, status: 'in_progress', output: [], usage: null } })
-  const item = text === undefined ? about : { ...about, content: [{ type: 'output_text', text, annotations: [] }] }
-  if (text !== undefined) {
-    send('response.output_item.added', { output_index: 0, item: { ...about, status: 'in_progress', content: [] } })
-    const pieces = text.match(/[\s\S]{1,20}/g) ?? ['']
-    for (const delta of pieces) {
-      send('response.output_text.delta', { item_id: about.id, output_index: 0, content_index: 0, delta })
-      if (ms > 0) await pause(ms / pieces.length)
-      if (response.destroyed) return
+  const output: object[] = []
+  for (const [output_index, { text, ...about }] of items.entries()) {
+    const item = text === undefined ? about : { ...about, content: [{ type: 'output_text', text, annotations: [] }] }
+    if (text !== undefined) {
+      send('response.output_item.added', { output_index, item: { ...about, status: 'in_progress', content: [] } })
+      const pieces = text.match(/[\s\S]{1,20}/g) ?? ['']
+      for (const delta of pieces) {
+        send('response.output_text.delta', { item_id: about.id, output_index, content_index: 0, delta })
+        if (ms > 0) await pause(ms / pieces.length)
+        if (response.destroyed) return
+      }
     }
+    send('response.output_item.done', { output_index, item })
+    output.push(item)
   }
-  send('response.output_item.done', { output_index: 0, item })
-  send('response.completed', { response: { ...whole, status: 'completed', output: [item], usage } })
+  send('response.completed', { response: { ...whole, status: 'completed', output, usage } })
   response.end()
 }
 

@@ -1,0 +1,4 @@
+import { codexHarness } from '../support/codex.ts'
+import { agentSuite } from './suite.ts'
+
+agentSuite(codexHarness())

@@ -1,0 +1,91 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { opencode, type OpencodeOptions } from '../../src/plugins/agents/opencode.ts'
+import { shell } from '../../src/plugins/agents/shell.ts'
+import type { Session } from '../../src/runtime/types.ts'
+import { testApp, type TestApp, type TestAppOptions } from './app.ts'
+import { startChat, type Chat } from './chat.ts'
+import { until } from './wait.ts'
+
+export interface OpencodeApp extends TestApp {
+  readonly model: Chat
+  readonly home: string
+  /** Makes a directory of settings one that was used before; otherwise opencode fetches packages for it. */
+  usedBefore(directory: string): Promise<void>
+  /** Resolves when the session has one of the statuses. */
+  reaches(name: string, ...statuses: Session['status'][]): Promise<Session>
+}
+
+/** The app with the real opencode, a fresh home, and a stand-in for the model on loopback. */
+export async function opencodeApp(options: OpencodeOptions = {}, more: Pick<TestAppOptions, 'onLimit'> = {}): Promise<OpencodeApp> {
+  const home = await mkdtemp(join(tmpdir(), 'instar-opencode-'))
+  const model = await startChat()
+  await usedBefore(join(home, '.config/opencode'))
+  // The user's own settings, with which ours must merge. No other provider: one of opencode's own needs no login.
+  await writeFile(
+    join(home, '.config/opencode/opencode.json'),
+    JSON.stringify({
+      enabled_providers: ['stand-in'],
+      provider: {
+        'stand-in': {
+          npm: '@ai-sdk/openai-compatible',
+          options: { baseURL: model.url, apiKey: 'stand-in' },
+          models: { one: { limit: { context: 200_000, output: 8000 }, cost: { input: 3, output: 15 } } },
+        },
+      },
+    }),
+  )
+  const app = await testApp({
+    ...more,
+    agents: {
+      opencode: opencode({ program: program(), model: 'stand-in/one', ...options }),
+      shell: shell(),
+    },
+    limits: { graceMs: 3000 },
+    environment: {
+      PATH: process.env['PATH'] ?? '',
+      HOME: home,
+      OPENCODE_DISABLE_MODELS_FETCH: '1',
+      OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
+      SERVER_SECRET: 'must-not-leak',
+    },
+  })
+  return {
+    ...app,
+    get runtime() {
+      return app.runtime
+    },
+    model,
+    home,
+    usedBefore,
+    reaches: (name, ...statuses) =>
+      until(
+        () => {
+          const session = app.runtime.get(name)
+          return statuses.includes(session.status) && session
+        },
+        { timeout: 60_000, what: `session ${name} is ${statuses.join(' or ')}` },
+      ),
+    async close() {
+      await app.close()
+      await model.close()
+      await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+    },
+  }
+}
+
+/** At its first start opencode fetches the types for plugins; where they seem to be it fetches nothing. */
+async function usedBefore(directory: string): Promise<void> {
+  const dependencies = { '@opencode-ai/plugin': '*' }
+  await mkdir(join(directory, 'node_modules'), { recursive: true })
+  await writeFile(join(directory, 'package.json'), JSON.stringify({ dependencies }))
+  await writeFile(join(directory, 'package-lock.json'), JSON.stringify({ packages: { '': { dependencies } } }))
+}
+
+/** The program itself, in the package for this platform: it is there also where npm runs no install scripts. */
+function program(): string {
+  const own = createRequire(import.meta.url).resolve('opencode-ai/package.json')
+  return join(dirname(createRequire(own).resolve(`opencode-${process.platform}-${process.arch}/package.json`)), 'bin/opencode')
+}
