@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path'
 import { gemini, geminiHooks, type GeminiOptions } from '../../src/plugins/agents/gemini.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
 import type { Session } from '../../src/runtime/types.ts'
+import type { AgentHarness } from '../agents/suite.ts'
 import { testApp, type TestApp, type TestAppOptions } from './app.ts'
-import { startGenerative, type Generative } from './google.ts'
+import { lastToolResult, lastUserText, startGenerative, type GenerateRequest, type Generative } from './google.ts'
 import { until } from './wait.ts'
 
 export interface GeminiApp extends TestApp {
@@ -112,3 +113,42 @@ async function within<T>(directory: string, task: () => Promise<T>): Promise<T> 
 function program(): string {
   return join(dirname(createRequire(import.meta.url).resolve('@google/gemini-cli/package.json')), 'bundle/gemini.js')
 }
+
+/** What the suite of all agents needs to know of it. */
+export const geminiHarness = (): AgentHarness => ({
+  name: 'Gemini CLI',
+  async open({ careful }) {
+    const app = await geminiApp(careful ? { approvalMode: 'default' } : {})
+    const { requests } = app.model
+    const last =
+      <T>(read: (request: GenerateRequest) => T) =>
+      () =>
+        requests.length === 0 ? '' : read(requests.at(-1)!)
+    return { app, requests, heard: last(lastUserText) as () => string, result: last(lastToolResult) as () => string }
+  },
+  permission: {
+    ask: (command) => `[bash ${command}]`,
+    shows: 'Allow execution of',
+    allow: ['1'],
+    deny: ['3'],
+    goesOnAfterDeny: false,
+    interrupt: { cannot: 'no ends the turn' },
+    denyMessage: 'next turn',
+    windsDown: true,
+    dismiss: ['Escape'],
+  },
+  question: {
+    ask: (questions) =>
+      `[tool ask_user ${JSON.stringify({ questions: questions.map(({ question, options }, i) => ({ question, header: `H${i}`, type: 'choice', options: options.map((label) => ({ label, description: 'as asked' })) })) })}]`,
+    shows: 'Enter to select',
+    choose: ['1'],
+    other: { cannot: 'keys only' },
+  },
+  limit: { cannot: 'dialog' },
+  background: { cannot: 'it does not go on by itself' },
+  subAgent: { cannot: 'not now' },
+  compact: '/compress',
+  clear: '/clear',
+  exit: '/quit',
+  empty: ['C-u'],
+})

@@ -1,0 +1,4 @@
+import { geminiHarness } from '../support/gemini.ts'
+import { agentSuite } from './suite.ts'
+
+agentSuite(geminiHarness())
