@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path'
 import { opencode, type OpencodeOptions } from '../../src/plugins/agents/opencode.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
 import type { Session } from '../../src/runtime/types.ts'
+import type { AgentHarness } from '../agents/suite.ts'
 import { testApp, type TestApp, type TestAppOptions } from './app.ts'
-import { startChat, type Chat } from './chat.ts'
+import { lastToolResult, lastUserText, startChat, type Chat, type ChatRequest } from './chat.ts'
 import { until } from './wait.ts'
 
 export interface OpencodeApp extends TestApp {
@@ -84,8 +85,48 @@ async function usedBefore(directory: string): Promise<void> {
   await writeFile(join(directory, 'package-lock.json'), JSON.stringify({ packages: { '': { dependencies } } }))
 }
 
-/** The program itself, in the package for this platform: it is there also where npm runs no install scripts. */
+/** The program itself, in the package for this platform; see test/programs. */
 function program(): string {
-  const own = createRequire(import.meta.url).resolve('opencode-ai/package.json')
-  return join(dirname(createRequire(own).resolve(`opencode-${process.platform}-${process.arch}/package.json`)), 'bin/opencode')
+  return join(dirname(createRequire(import.meta.url).resolve(`opencode-${process.platform}-${process.arch}/package.json`)), 'bin/opencode')
 }
+
+/** What the suite of all agents needs to know of it. */
+export const opencodeHarness = (): AgentHarness => ({
+  name: 'opencode',
+  async open({ careful }) {
+    const app = await opencodeApp(careful ? { permission: { bash: 'ask' } } : {})
+    const { requests } = app.model
+    const last = (read: (request: ChatRequest) => string) => () => (requests.length === 0 ? '' : read(requests.at(-1)!))
+    return { app, requests, heard: last(lastUserText), result: last(lastToolResult) }
+  },
+  permission: {
+    ask: (command) => `[bash ${command}]`,
+    shows: 'Permission required',
+    allow: ['Enter'],
+    deny: ['Right', 'Right', 'Enter'],
+    goesOnAfterDeny: false,
+    interrupt: 'deny',
+    denyMessage: true,
+    dismiss: ['Escape'],
+  },
+  question: {
+    ask: (questions) => {
+      const asked = questions.map(({ question, options }, place) => ({
+        question,
+        header: `Header ${place}`,
+        options: options.map((label) => ({ label, description: 'as asked' })),
+      }))
+      return `[tool question ${JSON.stringify({ questions: asked })}]`
+    },
+    shows: 'esc dismiss',
+    choose: ['Enter'],
+    other: 'other',
+  },
+  limit: { cannot: 'it tries again by itself' },
+  background: { cannot: 'its tools end with the turn' },
+  subAgent: (prompt) => `[tool task ${JSON.stringify({ description: 'as asked', prompt, subagent_type: 'general' })}]`,
+  compact: '/compact',
+  clear: '/new',
+  exit: '/exit',
+  empty: ['C-u'],
+})
