@@ -96,7 +96,8 @@ const promptMs = 4000
 const slowMs = 30_000
 
 export function agentSuite(harness: AgentHarness): void {
-  describe(`${harness.name}, as every agent,`, () => {
+  // What a real program does depends on a machine's load, too; vitest shows what needed a second try.
+  describe(`${harness.name}, as every agent,`, { retry: 1 }, () => {
     describe('works', () => works(harness))
     describe('asks', () => asks(harness))
     describe('has a usage limit', () => limited(harness))

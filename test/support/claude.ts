@@ -1,26 +1,20 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { claude, type ClaudeOptions } from '../../src/plugins/agents/claude.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
 import type { Agent } from '../../src/runtime/agent.ts'
-import type { Session } from '../../src/runtime/types.ts'
 import type { AgentHarness, AgentPlace } from '../agents/suite.ts'
-import { testApp, type TestApp, type TestAppOptions } from './app.ts'
+import { agentApp, type AgentApp } from './agent.ts'
+import { testApp, type TestAppOptions } from './app.ts'
 import { lastToolResult, lastUserText, startModel, type MessagesRequest, type Model } from './model.ts'
-import { until } from './wait.ts'
 
 /** The versions of Claude Code that matter: the newest that npm installs by itself on Node 20, and the newest. */
 export const claudePackages = { '2.1.197': 'claude-code-2.1.197', '2.1.330': '@anthropic-ai/claude-code' } as const
 export type ClaudeVersion = keyof typeof claudePackages
 
-export interface ClaudeApp extends TestApp {
-  readonly model: Model
-  readonly home: string
-  /** Resolves when the session has one of the statuses. */
-  reaches(name: string, ...statuses: Session['status'][]): Promise<Session>
-}
+export type ClaudeApp = AgentApp<Model>
 
 export interface ClaudeAppOptions extends Pick<TestAppOptions, 'onLimit'> {
   /** Only a subscription has usage limits. Default false: a gateway. */
@@ -63,27 +57,7 @@ export async function claudeApp(
       SERVER_SECRET: 'must-not-leak',
     },
   })
-  return {
-    ...app,
-    get runtime() {
-      return app.runtime
-    },
-    model,
-    home,
-    reaches: (name, ...statuses) =>
-      until(
-        () => {
-          const session = app.runtime.get(name)
-          return statuses.includes(session.status) && session
-        },
-        { timeout: 30_000, what: `session ${name} is ${statuses.join(' or ')}` },
-      ),
-    async close() {
-      await app.close()
-      await model.close()
-      await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
-    },
-  }
+  return agentApp(app, { model, home })
 }
 
 /** What the suite of all agents needs to know of it. */

@@ -1,21 +1,15 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { codex, type CodexOptions } from '../../src/plugins/agents/codex.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
-import type { Session } from '../../src/runtime/types.ts'
 import type { AgentHarness, AgentPlace } from '../agents/suite.ts'
-import { testApp, type TestApp, type TestAppOptions } from './app.ts'
+import { agentApp, type AgentApp } from './agent.ts'
+import { testApp, type TestAppOptions } from './app.ts'
 import { lastToolResult, lastUserText, startResponses, type Responses, type ResponsesRequest } from './openai.ts'
-import { until } from './wait.ts'
 
-export interface CodexApp extends TestApp {
-  readonly model: Responses
-  readonly home: string
-  /** Resolves when the session has one of the statuses. */
-  reaches(name: string, ...statuses: Session['status'][]): Promise<Session>
-}
+export type CodexApp = AgentApp<Responses>
 
 /** The app with the real codex, a fresh home, and a stand-in for the model on loopback. */
 export async function codexApp(options: CodexOptions = {}, more: Pick<TestAppOptions, 'onLimit'> = {}): Promise<CodexApp> {
@@ -39,27 +33,7 @@ export async function codexApp(options: CodexOptions = {}, more: Pick<TestAppOpt
       SERVER_SECRET: 'must-not-leak',
     },
   })
-  return {
-    ...app,
-    get runtime() {
-      return app.runtime
-    },
-    model,
-    home,
-    reaches: (name, ...statuses) =>
-      until(
-        () => {
-          const session = app.runtime.get(name)
-          return statuses.includes(session.status) && session
-        },
-        { timeout: 30_000, what: `session ${name} is ${statuses.join(' or ')}` },
-      ),
-    async close() {
-      await app.close()
-      await model.close()
-      await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
-    },
-  }
+  return agentApp(app, { model, home })
 }
 
 /** What the suite of all agents needs to know of it. */

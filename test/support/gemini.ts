@@ -1,21 +1,15 @@
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, stat, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { gemini, geminiHooks, type GeminiOptions } from '../../src/plugins/agents/gemini.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
-import type { Session } from '../../src/runtime/types.ts'
 import type { AgentHarness } from '../agents/suite.ts'
-import { testApp, type TestApp, type TestAppOptions } from './app.ts'
+import { agentApp, type AgentApp } from './agent.ts'
+import { testApp, type TestAppOptions } from './app.ts'
 import { lastToolResult, lastUserText, startGenerative, type GenerateRequest, type Generative } from './google.ts'
-import { until } from './wait.ts'
 
-export interface GeminiApp extends TestApp {
-  readonly model: Generative
-  readonly home: string
-  /** Resolves when the session has one of the statuses. */
-  reaches(name: string, ...statuses: Session['status'][]): Promise<Session>
-}
+export type GeminiApp = AgentApp<Generative>
 
 export interface GeminiSetting extends Pick<TestAppOptions, 'onLimit'> {
   /** Whether the user has put our hooks into his settings. Default true. */
@@ -62,27 +56,7 @@ export async function geminiApp(options: GeminiOptions = {}, setting: GeminiSett
       },
     }),
   )
-  return {
-    ...app,
-    get runtime() {
-      return app.runtime
-    },
-    model,
-    home,
-    reaches: (name, ...statuses) =>
-      until(
-        () => {
-          const session = app.runtime.get(name)
-          return statuses.includes(session.status) && session
-        },
-        { timeout: 30_000, what: `session ${name} is ${statuses.join(' or ')}` },
-      ),
-    async close() {
-      await app.close()
-      await model.close()
-      await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
-    },
-  }
+  return agentApp(app, { model, home })
 }
 
 /** A directory where gemini takes a file of system defaults; null where there is none, such as for anybody but root. */

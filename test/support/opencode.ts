@@ -1,22 +1,17 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { opencode, type OpencodeOptions } from '../../src/plugins/agents/opencode.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
-import type { Session } from '../../src/runtime/types.ts'
 import type { AgentHarness } from '../agents/suite.ts'
-import { testApp, type TestApp, type TestAppOptions } from './app.ts'
+import { agentApp, type AgentApp } from './agent.ts'
+import { testApp, type TestAppOptions } from './app.ts'
 import { lastToolResult, lastUserText, startChat, type Chat, type ChatRequest } from './chat.ts'
-import { until } from './wait.ts'
 
-export interface OpencodeApp extends TestApp {
-  readonly model: Chat
-  readonly home: string
+export interface OpencodeApp extends AgentApp<Chat> {
   /** Makes a directory of settings one that was used before; otherwise opencode fetches packages for it. */
   usedBefore(directory: string): Promise<void>
-  /** Resolves when the session has one of the statuses. */
-  reaches(name: string, ...statuses: Session['status'][]): Promise<Session>
 }
 
 /** The app with the real opencode, a fresh home, and a stand-in for the model on loopback. */
@@ -53,28 +48,8 @@ export async function opencodeApp(options: OpencodeOptions = {}, more: Pick<Test
       SERVER_SECRET: 'must-not-leak',
     },
   })
-  return {
-    ...app,
-    get runtime() {
-      return app.runtime
-    },
-    model,
-    home,
-    usedBefore,
-    reaches: (name, ...statuses) =>
-      until(
-        () => {
-          const session = app.runtime.get(name)
-          return statuses.includes(session.status) && session
-        },
-        { timeout: 60_000, what: `session ${name} is ${statuses.join(' or ')}` },
-      ),
-    async close() {
-      await app.close()
-      await model.close()
-      await rm(home, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
-    },
-  }
+  // Assigned, because a copy would keep the runtime of before a restart.
+  return Object.assign(agentApp(app, { model, home, timeout: 60_000 }), { usedBefore })
 }
 
 /** At its first start opencode fetches the types for plugins; where they seem to be it fetches nothing. */

@@ -1,13 +1,13 @@
 import { join } from 'node:path/posix'
 import * as v from 'valibot'
 import type { Agent } from '../../runtime/agent.ts'
-import type { Event, Launch, SessionRecord, Signal } from '../../runtime/types.ts'
+import type { Event, SessionRecord, Signal } from '../../runtime/types.ts'
 import { waitingFor } from '../../runtime/session.ts'
 import { answerPrompt, promptOf } from './claude-prompts.ts'
 import { transcript } from './claude-transcript.ts'
 import { limitEnd } from './limit.ts'
 import { answerDialog, dialogOf } from './menu.ts'
-import { boxed, chunks, isSame, isTooLong, submitted, withoutSuggestion } from './text.ts'
+import { asArgument, boxed, chunks, isSame, submitted, withoutSuggestion } from './text.ts'
 
 export interface ClaudeOptions {
   /** The program. Default: `claude` on the PATH. */
@@ -51,7 +51,7 @@ export function claude({
 
     plan(launch, directory) {
       const mode = bypass ? ['--dangerously-skip-permissions'] : permissionMode ? ['--permission-mode', permissionMode] : []
-      const { prompt, files } = firstPrompt(launch, directory)
+      const { prompt, files } = asArgument(launch.prompt, directory)
       return {
         // The last word is the prompt, and `--` keeps one that begins with `-` from being an option.
         argv: [
@@ -254,12 +254,6 @@ function hooks(directory: string): Record<string, unknown> {
 }
 
 // ---- prompt and composer ---------------------------------------------------------------------------------------------
-
-function firstPrompt({ prompt }: Launch, directory: string): { prompt: string; files: Record<string, string> } {
-  if (!isTooLong(prompt)) return { prompt, files: {} }
-  const file = join(directory, 'prompt.md')
-  return { prompt: `Read the file ${file}: it is the user's full request for this session. Carry it out.`, files: { 'prompt.md': prompt } }
-}
 
 /** claude takes only version 4; the rest of the id is kept, so the two can be told to belong together. */
 const sessionUuid = (id: string): string => `${id.slice(0, 14)}4${id.slice(15)}`

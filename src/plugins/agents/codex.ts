@@ -3,11 +3,11 @@ import { join } from 'node:path/posix'
 import * as v from 'valibot'
 import type { Agent } from '../../runtime/agent.ts'
 import { waitingFor } from '../../runtime/session.ts'
-import type { Event, Launch, SessionRecord, Signal } from '../../runtime/types.ts'
+import type { Event, SessionRecord, Signal } from '../../runtime/types.ts'
 import { answerPrompt, asking, detailsOf, nameOf, promptOf, typed } from './codex-prompts.ts'
 import { proposes, transcript } from './codex-transcript.ts'
 import { answerDialog, dialogOf } from './menu.ts'
-import { isSame, isTooLong, withoutSuggestion } from './text.ts'
+import { asArgument, isSame, withoutSuggestion } from './text.ts'
 
 export interface CodexOptions {
   /** The program. Default: `codex` on the PATH. */
@@ -52,7 +52,7 @@ export function codex({
     plan(launch, directory) {
       const { resume, args, cwd, size } = launch
       const wanted = launch.model ?? model
-      const { prompt, files } = firstPrompt(launch, directory)
+      const { prompt, files } = asArgument(harmless(launch.prompt), directory)
       const settings = { ...ours, hooks: hooks(trust), ...(trust ? { projects: { [cwd]: { trust_level: 'trusted' } } } : {}), ...config }
       const flag = (name: string, value: string | undefined) => (value === undefined ? [] : [name, value])
       return {
@@ -262,12 +262,8 @@ function readStartup(screen: string, at: string): Event {
 
 // ---- prompt and composer ---------------------------------------------------------------------------------------------
 
-function firstPrompt({ prompt }: Launch, directory: string): { prompt: string; files: Record<string, string> } {
-  // Otherwise it would run it as a shell line, outside of its sandbox and without asking.
-  if (!isTooLong(prompt)) return { prompt: prompt.startsWith('!') ? ` ${prompt}` : prompt, files: {} }
-  const file = join(directory, 'prompt.md')
-  return { prompt: `Read the file ${file}: it is the user's full request for this session. Carry it out.`, files: { 'prompt.md': prompt } }
-}
+/** Otherwise it would run it as a shell line, outside of its sandbox and without asking. */
+const harmless = (prompt: string): string => (prompt.startsWith('!') ? ` ${prompt}` : prompt)
 
 /** The composer begins with a bold sign, and so does what was said, with a ground that goes on; below it stands a line about the session. */
 function draft(screen: string): string | null {

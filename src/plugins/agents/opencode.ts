@@ -7,7 +7,7 @@ import type { Event, Keystroke, Launch, OpenPrompt, PromptOption, SessionRecord,
 import { draft, harmless, keystrokes } from './opencode-composer.ts'
 import { plugin } from './opencode-plugin.ts'
 import { transcript } from './opencode-transcript.ts'
-import { isSame, isTooLong } from './text.ts'
+import { asArgument, isSame } from './text.ts'
 
 export interface OpencodeOptions {
   /** The program. Default: `opencode` on the PATH. */
@@ -268,9 +268,7 @@ function readStartup(screen: string, at: string): Event {
 function firstPrompt({ prompt, resume }: Launch, directory: string): { prompt: string; files: Record<string, string> } {
   // Our plugin sends it as it is.
   if (resume !== null) return { prompt, files: prompt === '' ? {} : { 'prompt.md': prompt } }
-  if (!isTooLong(prompt)) return { prompt, files: {} }
-  const file = join(directory, 'prompt.md')
-  return { prompt: `Read the file ${file}: it is the user's full request for this session. Carry it out.`, files: { 'prompt.md': prompt } }
+  return asArgument(prompt, directory)
 }
 
 const escape: Keystroke = { type: 'key', key: 'Escape' }

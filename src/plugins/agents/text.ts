@@ -1,9 +1,17 @@
+import { join } from 'node:path/posix'
 import type { Keystroke } from '../../runtime/types.ts'
 
 /** What the plugins of agents share: how texts get into a composer, and what stands in one. */
 
 /** Whether a text is too long to be an argument: the kernel takes at most 128 KiB for one. */
 export const isTooLong = (text: string): boolean => new TextEncoder().encode(text).length > 100_000
+
+/** A prompt as an argument; one that is too long as a file in the session's directory, and the request to read it. */
+export function asArgument(prompt: string, directory: string): { prompt: string; files: Record<string, string> } {
+  if (!isTooLong(prompt)) return { prompt, files: {} }
+  const file = join(directory, 'prompt.md')
+  return { prompt: `Read the file ${file}: it is the user's full request for this session. Carry it out.`, files: { 'prompt.md': prompt } }
+}
 
 /** A text in pieces of at most so many lines and characters, which together are the text. */
 export function chunks(text: string, { lines, characters }: { lines: number; characters: number }): string[] {
