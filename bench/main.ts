@@ -2,9 +2,10 @@
  * Ours against a bare `tmux` command, in one run, because only ratios of one run mean something on a shared machine.
  * Every figure is a median of interleaved rounds; the number behind it is the 95th percentile.
  */
+import type { Dockerd } from '../test/support/dockerd.ts'
+import { compare, print, rounds, show } from './measure.ts'
 import { openBareRoute, openStage, processesStarted, usage, type Stage } from './stage.ts'
 
-const rounds = Number(process.env['BENCH_ROUNDS'] ?? 40)
 const idleMs = Number(process.env['BENCH_IDLE_MS'] ?? 10_000)
 const sizes = [1, 100, 500]
 
@@ -18,6 +19,17 @@ try {
     (i) => spawn(stage, `spawn-${i}`, 'exec cat'),
     (i) => stage.bareTmux('new-session', '-d', '-s', `s${i}`, 'exec cat'),
   )
+  print('what', 'remote', 'local', 'ratio')
+  await compare(
+    'spawn → 201, program running',
+    (i) => spawn(stage, `there-${i}`, 'exec cat', 'there'),
+    (i) => spawn(stage, `here-${i}`, 'exec cat'),
+  )
+  for (let i = 0; i < rounds; i++)
+    for (const place of ['there', 'here']) await stage.request('DELETE', `/sessions/${place}-${i}?purge=true`)
+  if (stage.dockerd) await containers(stage, stage.dockerd)
+  else print('containers: not measured, they need docker and root', '', '', '')
+  print('what', 'ours', 'bare', 'ratio')
   await compare(
     'send → visible',
     (i) => sendOurs(stage, `ours-${i}-`),
@@ -42,10 +54,24 @@ try {
   await stage.close()
 }
 
-async function spawn(stage: Stage, name: string, prompt: string): Promise<void> {
-  const answer = await stage.request('POST', '/sessions/spawn', { name, prompt, agent: 'shell' })
+async function spawn(stage: Stage, name: string, prompt: string, backend = 'local', cwd: string | null = '/'): Promise<void> {
+  const answer = await stage.request('POST', '/sessions/spawn', { name, prompt, agent: 'shell', backend, ...(cwd === null ? {} : { cwd }) })
   const session = (await answer.json()) as { status: string }
   if (answer.status !== 201 || session.status !== 'running') throw new Error(`${name}: ${answer.status} ${JSON.stringify(session)}`)
+}
+
+/** Against `docker run` of the same image with the same network, which resolves when the program runs. */
+async function containers(stage: Stage, { docker, image }: Dockerd): Promise<void> {
+  print('what', 'docker()', 'docker run -d', 'ratio')
+  await compare(
+    'spawn → 201, program running',
+    (i) => spawn(stage, `box-${i}`, 'exec cat', 'box', null),
+    (i) => docker('run', '--detach', '--interactive', '--tty', '--init', '--network=host', `--name=bare-${i}`, image, 'cat'),
+  )
+  for (let i = 0; i < rounds; i++) {
+    await stage.request('DELETE', `/sessions/box-${i}?purge=true`)
+    await docker('rm', '--force', `bare-${i}`)
+  }
 }
 
 async function output(stage: Stage, name: string): Promise<string> {
@@ -120,32 +146,4 @@ async function restart(): Promise<void> {
   await stage.restart()
   const found = await count()
   print(`kill -9 and restart, ${live} sessions`, `${(performance.now() - began).toFixed(0)} ms, ${found} running`, '', '')
-}
-
-type Task = (round: number) => Promise<unknown>
-
-async function compare(what: string, ours: Task, bare: Task, times = rounds): Promise<void> {
-  const measured: [number[], number[]] = [[], []]
-  for (let i = 0; i < times; i++) {
-    for (const [side, task] of [ours, bare].entries()) {
-      const began = performance.now()
-      await task(i)
-      measured[side]!.push(performance.now() - began)
-    }
-  }
-  const [a, b] = measured
-  print(what, show(a), show(b), (quantile(a, 0.5) / quantile(b, 0.5)).toFixed(2))
-}
-
-function quantile(times: readonly number[], q: number): number {
-  const sorted = times.toSorted((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]!
-}
-
-function show(times: readonly number[]): string {
-  return `${quantile(times, 0.5).toFixed(2)} / ${quantile(times, 0.95).toFixed(2)} ms`
-}
-
-function print(...[what, ours, bare, ratio]: [string, string, string, string]): void {
-  process.stdout.write(`${what.padEnd(66)} ${ours.padEnd(28)} ${bare.padEnd(20)} ${ratio}\n`)
 }

@@ -1,17 +1,21 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serve } from '@hono/node-server'
 import { execa } from 'execa'
 import { Hono } from 'hono'
+import { socketName } from '../src/entry/settings.ts'
+import { openDockerd, type Dockerd } from '../test/support/dockerd.ts'
 
-/** What the bench measures: a real server process in a project of its own, and beside it a bare tmux server. */
+/** What the bench measures: a real server process in a project of its own, with an executor as its backend `there`; and beside them a bare tmux server. */
 export interface Stage {
   readonly url: string
   readonly pid: number
   readonly bareSocket: string
   request(method: string, path: string, body?: unknown): Promise<Response>
   bareTmux(...args: string[]): Promise<string>
+  /** Behind the backend `box`; null where no daemon can be started, which takes root. */
+  readonly dockerd: Dockerd | null
   /** Ends the server with SIGKILL and starts it again; resolves when it answers. */
   restart(): Promise<void>
   /** The pid of the tmux server that holds our sessions. */
@@ -25,28 +29,24 @@ const token = 'bench-token-bench-token'
 export async function openStage(): Promise<Stage> {
   const project = await mkdtemp(join(tmpdir(), 'instar-bench-'))
   const bareSocket = `instar-bench-${process.pid}`
-  await writeFile(join(project, 'instar.config.json'), JSON.stringify({ limits: { maxSessions: 1000 } }))
+  const host = await mkdtemp(join(tmpdir(), 'instar-bench-'))
+  const dockerd = process.getuid?.() === 0 ? await openDockerd().catch(() => null) : null
+  const executor = launch('executor', '--dir', host)
+  const there = await addressIn(executor)
+  await writeFile(
+    join(project, 'instar.config.js'),
+    `import { defineConfig, docker, remote, tmux } from 'instar'
+    const box = ${dockerd ? `docker({ image: '${dockerd.image}', host: '${dockerd.host}', network: 'host' })` : 'tmux()'}
+    const there = remote({ url: '${there}', token: process.env.INSTAR_EXECUTOR_TOKEN })
+    export default defineConfig({ backends: { local: tmux(), there, box }, limits: { maxSessions: 1000 } })`,
+  )
   let server: ReturnType<typeof launch> | null = null
   let url = ''
   let socket = ''
 
-  const launch = () =>
-    execa(process.execPath, [main, 'server', 'start', '--foreground', '--dir', project, '--port', '0'], {
-      env: { INSTAR_TOKEN: token },
-      stdin: 'ignore',
-      stderr: 'inherit',
-      reject: false,
-      buffer: false,
-    })
-
   async function start(): Promise<void> {
-    const child = (server = launch())
-    url = await new Promise((resolve) => {
-      child.stdout.on('data', (bytes: Buffer) => {
-        const found = /http:\S+/.exec(bytes.toString())
-        if (found) resolve(found[0])
-      })
-    })
+    server = launch('server', 'start', '--foreground', '--dir', project)
+    url = await addressIn(server)
   }
 
   const request = (method: string, path: string, body?: unknown): Promise<Response> =>
@@ -65,6 +65,7 @@ export async function openStage(): Promise<Stage> {
       return server!.pid!
     },
     bareSocket,
+    dockerd,
     request,
     async bareTmux(...args) {
       const { stdout } = await execa('tmux', ['-L', bareSocket, '-f', '/dev/null', ...args])
@@ -85,13 +86,37 @@ export async function openStage(): Promise<Stage> {
     async close() {
       server?.kill('SIGTERM')
       await server
-      if (socket) await execa('tmux', ['-S', socket, 'kill-server'], { reject: false })
+      await execa('tmux', ['-L', socketName(join(project, '.instar/backends/box')), 'kill-server'], { reject: false })
+      await dockerd?.close()
+      await execa('tmux', ['-L', socketName(join(project, '.instar')), 'kill-server'], { reject: false })
       await execa('tmux', ['-L', bareSocket, 'kill-server'], { reject: false })
+      executor.kill('SIGTERM')
+      await executor
+      for (const owner of await readdir(join(host, '.instar/owners')).catch(() => []))
+        await execa('tmux', ['-L', socketName(join(host, '.instar/owners', owner)), 'kill-server'], { reject: false })
       // The launchers of sessions that have just ended may still write their record.
-      await rm(project, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+      for (const each of [project, host]) await rm(each, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
     },
   }
 }
+
+const launch = (...args: readonly string[]) =>
+  execa(process.execPath, [main, ...args, '--port', '0'], {
+    env: { INSTAR_TOKEN: token, INSTAR_EXECUTOR_TOKEN: token },
+    stdin: 'ignore',
+    stderr: 'inherit',
+    reject: false,
+    buffer: false,
+  })
+
+/** Where a server listens, as it says. */
+const addressIn = (child: ReturnType<typeof launch>): Promise<string> =>
+  new Promise((resolve) => {
+    child.stdout.on('data', (bytes: Buffer) => {
+      const [found] = /http:[^\s,]+/.exec(bytes.toString()) ?? []
+      if (found) resolve(found)
+    })
+  })
 
 /** A bare Hono route that returns the given bytes, in a process like ours. */
 export async function openBareRoute(body: string): Promise<{ url: string; close(): void }> {

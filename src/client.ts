@@ -1,15 +1,23 @@
 import { hc } from 'hono/client'
 import type { App } from './app.ts'
-import { errorStatus, InstarError, type ErrorCode } from './runtime/error.ts'
+import { errorFrom, InstarError, type ErrorCode } from './runtime/error.ts'
 import type { Receipt } from './runtime/deliveries.ts'
 import type { Message, Reply } from './runtime/agent.ts'
+import type { Diff, Finish, Finished } from './runtime/hook.ts'
+import type { ListedAgent } from './runtime/availability.ts'
 import type { Health } from './runtime/backend.ts'
+import type { ListedBackend } from './runtime/runtime.ts'
 import type { Prompt, ResumeRequest, Session, SpawnRequest, Status } from './runtime/types.ts'
 
 export {
   InstarError,
+  type Diff,
   type ErrorCode,
+  type Finish,
+  type Finished,
   type Health,
+  type ListedAgent,
+  type ListedBackend,
   type Message,
   type Prompt,
   type Receipt,
@@ -79,7 +87,15 @@ export interface Client {
   /** A new run that goes on with the conversation of an ended one. */
   resume(ref: string, request?: ResumeRequest): Promise<Session>
   end(ref: string, options?: { purge?: boolean | undefined }): Promise<Session>
+  /** What it changed in a worktree of its own. */
+  diff(ref: string): Promise<Diff>
+  /** Merges the branch of an ended session into the one it came from and removes its worktree, or leaves both as they are. */
+  finish(ref: string, how: Finish): Promise<Finished>
   health(): Promise<ServerHealth>
+  /** Where sessions can run; the first is the default. */
+  backends(): Promise<ListedBackend[]>
+  /** What can run in them; the first is the default. */
+  agents(): Promise<ListedAgent[]>
 }
 
 /** A client of one server. Web-standard APIs only; nothing is sent before a verb is called. */
@@ -109,7 +125,7 @@ export function createClient({ url, token, signal, fetch: send = fetch }: Client
     const answer = await response
     const body = await answer.json().catch(() => null)
     if (answer.ok && body !== null) return body as T
-    throw errorOf(body) ?? new InstarError('internal', `Cannot use the answer of ${url}: it is not Instar's (HTTP ${answer.status})`)
+    throw errorFrom(body) ?? new InstarError('internal', `Cannot use the answer of ${url}: it is not Instar's (HTTP ${answer.status})`)
   }
 
   return {
@@ -142,7 +158,11 @@ export function createClient({ url, token, signal, fetch: send = fetch }: Client
     resume: async (ref, request = {}) => read(session.resume.$post({ param: { name: segment(ref) }, ...given({ json: request }) })),
     end: async (ref, { purge } = {}) =>
       read(session.$delete({ param: { name: segment(ref) }, ...given({ query: { purge: purge?.toString() } }) })),
+    diff: async (ref) => read(session.diff.$get({ param: { name: segment(ref) } })),
+    finish: async (ref, how) => read(session.finish.$post({ param: { name: segment(ref) }, ...given({ json: { how } }) })),
     health: () => read(api.health.$get()),
+    backends: () => read(api.backends.$get()),
+    agents: () => read(api.agents.$get()),
   }
 }
 
@@ -163,12 +183,4 @@ function segment(ref: string, what: 'session' | 'prompt' = 'session'): string {
     what === 'session' ? 'session_not_found' : 'prompt_closed',
     `Cannot find ${what} "${ref}": no ${what} can have that name or id`,
   )
-}
-
-function errorOf(body: unknown): InstarError | null {
-  const { code, message, data } = (body as { error?: { code?: unknown; message?: unknown; data?: unknown } } | null)?.error ?? {}
-  if (typeof code !== 'string' || typeof message !== 'string') return null
-  // A newer server may have codes that this client does not know.
-  const known = Object.hasOwn(errorStatus, code) ? (code as ErrorCode) : 'internal'
-  return new InstarError(known, message, typeof data === 'object' && data !== null ? { ...data } : {})
 }

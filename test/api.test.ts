@@ -1353,7 +1353,7 @@ describe('random requests', () => {
         prompt: field(text.filter((given) => given !== '')),
         model: field(fc.stringMatching(/^[a-z0-9]\S{0,10}$/)),
         jobSlug: field(plain),
-        cwd: field(fc.constantFrom('/', '/nonexistent', '/etc/passwd')),
+        cwd: field(fc.constantFrom('/', '/dev/null/nowhere', '/etc/passwd')),
         env: field(fc.dictionary(fc.stringMatching(/^X[A-Z]{0,3}$/), text, { maxKeys: 3 })),
         labels: field(fc.dictionary(plain, text, { maxKeys: 3 })),
         args: field(fc.array(odd, { maxLength: 3 })),

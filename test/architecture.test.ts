@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { dirname, join } from 'node:path/posix'
 import { describe, expect, test } from 'vitest'
+import { version } from '../src/runtime/version.ts'
 
 const root = new URL('..', import.meta.url)
 
@@ -28,14 +29,39 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'plugins/': ['plugins/', 'runtime/'],
   'routes/': ['routes/', 'runtime/'],
   'app.ts': ['routes/', 'runtime/'],
+  'executor.ts': ['routes/', 'runtime/'],
+  'dial.ts': ['executor.ts', 'runtime/'],
   'client.ts': ['app.ts', 'runtime/'],
   'web/': ['web/', 'client.ts', 'runtime/'],
 }
-const seesEverything = ['entry/', 'cli/', 'index.ts']
+const seesEverything = ['entry/', 'cli/', 'index.ts', 'node.ts', 'portable.ts', 'workerd.ts', 'conformance/', 'conformance.ts']
+/** For those who write plugins, who have its packages themselves. */
+const isSeenByNothing = ['conformance/', 'conformance.ts']
 
 /** These run unchanged on Node, Deno, Bun and workerd. */
-const portable = ['runtime/', 'routes/', 'app.ts', 'client.ts']
-const portablePackages = ['hono', 'valibot', 'unstorage']
+const portable = [
+  'runtime/',
+  'routes/',
+  'app.ts',
+  'executor.ts',
+  'dial.ts',
+  'client.ts',
+  'portable.ts',
+  'workerd.ts',
+  'entry/assemble.ts',
+  'entry/complete.ts',
+  'entry/log.ts',
+  'entry/object.ts',
+  'entry/settings-error.ts',
+  'entry/worker.ts',
+  'plugins/agents/',
+  'plugins/functions/',
+  'plugins/backends/quote.ts',
+  'plugins/backends/remote/',
+  'plugins/hooks/guard/',
+  'plugins/storage/durable-object.ts',
+]
+const portablePackages = ['hono', 'valibot', 'unstorage', '@noble/hashes']
 
 const within = (path: string, parts: readonly string[]) =>
   parts.some((part) => (part.endsWith('/') ? path.startsWith(part) : path === part))
@@ -80,6 +106,17 @@ describe('imports', () => {
     expect(wrong).toEqual([])
   })
 
+  test('the suites for plugins are seen by nothing', () => {
+    const wrong = sources
+      .filter(({ path }) => !within(path, isSeenByNothing))
+      .flatMap(({ path, imports }) =>
+        imports
+          .filter(({ from }) => isRelative(from) && within(join(dirname(path), from), isSeenByNothing))
+          .map(({ from }) => `${path} → ${from}`),
+      )
+    expect(wrong).toEqual([])
+  })
+
   test('there are no barrel files inside', () => {
     expect(sources.map(({ path }) => path).filter((path) => /\/index\.tsx?$/.test(path))).toEqual([])
   })
@@ -91,6 +128,15 @@ describe('what runs everywhere', () => {
   test('imports nothing of Node, and only packages that run everywhere', () => {
     const wrong = inside.flatMap(({ path, imports }) =>
       imports.filter(({ from }) => !isRelative(from) && !portablePackages.includes(packageOf(from))).map(({ from }) => `${path} → ${from}`),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('imports nothing that does not', () => {
+    const wrong = inside.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ from, typeOnly }) => isRelative(from) && !typeOnly && !within(join(dirname(path), from), portable))
+        .map(({ from }) => `${path} → ${from}`),
     )
     expect(wrong).toEqual([])
   })
@@ -122,9 +168,16 @@ describe('the code', () => {
 })
 
 describe('package.json', () => {
-  const { name, dependencies } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
+  const {
+    name,
+    version: released,
+    dependencies,
+    peerDependencies,
+  } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
     name: string
+    version: string
     dependencies: Record<string, string>
+    peerDependencies: Record<string, string>
   }
   const imported = new Set(
     sources
@@ -137,8 +190,17 @@ describe('package.json', () => {
     expect(Object.keys(dependencies).filter((each) => !imported.has(each))).toEqual([])
   })
 
+  test('only the suites for plugins need what whoever runs them has', () => {
+    const users = sources.filter(({ imports }) => imports.some(({ from }) => packageOf(from) in peerDependencies)).map(({ path }) => path)
+    expect(users.filter((path) => !within(path, isSeenByNothing))).toEqual([])
+  })
+
   test('has every dependency that the sources import', () => {
-    expect([...imported].filter((each) => !(each in dependencies))).toEqual([])
+    expect([...imported].filter((each) => !(each in dependencies || each in peerDependencies))).toEqual([])
+  })
+
+  test('has the version that the sources say', () => {
+    expect(version).toBe(released)
   })
 
   test('builtin modules are named with node:', () => {
@@ -151,7 +213,8 @@ describe('package.json', () => {
 })
 
 function importsOf(text: string): Source['imports'] {
-  const code = text.replace(/^\s*(?:\/\/|\*|\/\*).*$/gm, '')
+  // A template may hold a whole program, which is another's to run.
+  const code = text.replace(/^\s*(?:\/\/|\*|\/\*).*$/gm, '').replace(/`(?:[^`\\]|\\[\s\S])*`/g, '``')
   const found = [
     ...code.matchAll(/^(?:import|export)\s+(type\b)?[^'"()=;]*?\bfrom\s*['"]([^'"]+)['"]/gm),
     ...code.matchAll(/^import()\s*['"]([^'"]+)['"]/gm),

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { claude } from '../src/plugins/agents/claude.ts'
 import type { Launch, Session, Signal } from '../src/runtime/types.ts'
+import { sampleLaunch } from './support/hook.ts'
 import { claudeApp, claudePackages, type ClaudeApp, type ClaudeVersion } from './support/claude.ts'
 import { lastUserText } from './support/model.ts'
 import { sampleRecord } from './support/session.ts'
@@ -89,6 +90,21 @@ describe.each(versions)('Claude Code %s', (version) => {
     await until(() => app.model.requests.length > before, { what: 'the model is asked' })
     expect(lastHeard()).toBe('an honest text')
     await app.reaches('first', 'idle')
+  })
+
+  it.each([0.15, 1])('rests also when its own hook tells of the refused text %s s late', async (seconds) => {
+    const { id } = app.runtime.get('first')
+    const hook = join(app.state, 'sessions', id, 'hook.sh')
+    const script = await readFile(hook, 'utf8')
+    await writeFile(hook, `[ "$1" != UserPromptSubmit ] || sleep ${seconds}\n${script}`)
+    const told = () => app.runtime.explain('first').trail.findLast(({ rule }) => rule === 'UserPromptSubmit')!.at
+    const before = told()
+    await send('first', 'a forbidden text')
+    await until(() => told() > before, { what: 'the late hook' })
+    await app.reaches('first', 'idle')
+    await pass(500)
+    expect(app.runtime.get('first').status).toBe('idle')
+    await writeFile(hook, script)
   })
 
   it('rests when a person takes back what was queued', async () => {
@@ -347,20 +363,10 @@ describe('what its transcript means', () => {
 })
 
 it('asks for nothing that the user did not configure', () => {
-  const launch: Launch = {
-    id: '01890000-0000-7000-8000-000000000000',
-    name: 'n',
-    prompt: 'p',
-    resume: null,
-    model: null,
-    cwd: '/',
-    env: {},
-    args: [],
-    size: { cols: 80, rows: 24 },
-  }
+  const launch: Launch = { ...sampleLaunch, prompt: 'p' }
   const { argv, env, files } = claude().plan(launch, '/d')
   expect(argv.join(' ')).not.toMatch(/permission/)
   expect(Object.keys(env).toSorted()).toEqual(['CLAUDE_CODE_DISABLE_ALTERNATE_SCREEN', 'DISABLE_AUTOUPDATER'])
   expect(files['settings.json']).not.toContain('skipDangerous')
-  expect(argv).toContain('01890000-0000-4000-8000-000000000000')
+  expect(argv).toContain('018f0000-0000-4000-8000-000000000000')
 })

@@ -1,10 +1,11 @@
 import { mkdir, mkdtemp, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 import { execa, type Options } from 'execa'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { cli } from './support/cli.ts'
+import { makeRepository } from './support/repository.ts'
 import { parse, UsageError } from '../src/cli/command.ts'
 import { createClient } from '../src/client.ts'
 import { socketName } from '../src/entry/settings.ts'
@@ -36,6 +37,13 @@ describe('what a person types', () => {
     [['--json=yes'], "Option '--json' does not take an argument"],
   ])('is refused when it has no meaning: %j', (words, message) => {
     expect(() => parse(words, args)).toThrow(new UsageError(message))
+  })
+
+  it('may leave out the value of an option whose hint is in brackets', () => {
+    const optional = { ...args, worktree: { type: 'string', valueHint: '[BRANCH]' } } as const
+    const worktreeOf = (...words: string[]) => parse(words, optional).option('worktree')
+    expect([worktreeOf('a'), worktreeOf('--worktree', 'a'), worktreeOf('a', '--worktree=b')]).toEqual([undefined, '', 'b'])
+    expect(parse(['a', '--', '--worktree'], optional).words).toEqual(['a', '--worktree'])
   })
 
   it('has no more words than the command takes', () => {
@@ -151,6 +159,7 @@ describe('without a server', () => {
     [['toString'], /^Unknown command/],
     [['server'], /^No command specified/],
     [['spawn', 'x'], /PROMPT.*\(see: instar spawn --help\)$/],
+    [['finish', 'x', 'squash'], /^Say merge or keep \(see: instar finish --help\)$/],
     [['spawn', 'x', 'y', '--modle', 'opus'], /^Unknown option '--modle'; put -- before.*\(see: instar spawn --help\)$/],
   ])('a usage error is one line and exit code 2: instar %j', async (words, line) => {
     expect(await project.failsWith(2, ...words)).toMatch(line)
@@ -322,11 +331,21 @@ describe('sessions', () => {
   it.each([
     [['output', 'nosuch'], /^Cannot read session "nosuch": no session has that name or id$/],
     [['kill', '..'], /^Cannot find session "\.\."/],
+    [['spawn', 'x', 'y', '--agent', 'shell', '--worktree=-x'], /hooks\.worktree\.branch is wrong: .*hyphen/],
+    [['finish', 'nobody', 'keep'], /no session has that name/],
     [['spawn', 'Bad Name', 'x'], /name must be 1 to 63 lower-case letters/],
     [['spawn', 'x', 'y', '--agent', 'nosuch'], /there is no agent "nosuch"/],
     [['ls', '--status', 'nosuch'], /must be one of starting, running/],
   ])('what the server refuses is one line: instar %j', async (words, line) => {
     expect(await project.fails(...words)).toMatch(line)
+  })
+
+  it('shows below the line what it is about', async () => {
+    const cwd = await makeRepository(join(project.directory, 'repository'), { a: '' })
+    await project.instar('spawn', 'unsaved', 'touch b c', '--agent=shell', '--worktree', `--cwd=${cwd}`)
+    await project.instar('wait', 'unsaved', '--for=completed')
+    const stderr = 'Cannot merge session "unsaved": 2 files are not committed in its worktree\n  b\n  c'
+    expect(await project.instar('finish', 'unsaved', 'merge')).toMatchObject({ code: 1, stderr })
   })
 
   it('says that a name is in use, and that the token is wrong', async () => {
@@ -392,7 +411,7 @@ interface Project {
 }
 
 const repository = fileURLToPath(new URL('..', import.meta.url))
-const program = ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href, join(repository, 'src/cli/main.ts')]
+const program = [cli]
 
 /** An empty project with a home of its own. Whoever makes one closes it. */
 async function makeProject(): Promise<Project> {

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { codex } from '../src/plugins/agents/codex.ts'
 import { advance } from '../src/runtime/session.ts'
 import type { Conversation, Event, Launch, SessionRecord, Status, Step } from '../src/runtime/types.ts'
+import { sampleLaunch } from './support/hook.ts'
 import { codexApp, type CodexApp } from './support/codex.ts'
 import { lastUserText } from './support/openai.ts'
 import { sampleRecord } from './support/session.ts'
@@ -637,17 +638,7 @@ describe('what it says', () => {
 })
 
 describe('how it is started', () => {
-  const launch: Launch = {
-    id: '01890000-0000-7000-8000-000000000000',
-    name: 'n',
-    prompt: '-p',
-    resume: null,
-    model: null,
-    cwd: '/a "b"',
-    env: { GIVEN: '1' },
-    args: ['--search'],
-    size: { cols: 80, rows: 24 },
-  }
+  const launch: Launch = { ...sampleLaunch, prompt: '-p', cwd: '/a "b"', env: { GIVEN: '1' }, args: ['--search'] }
 
   it('asks for nothing that the user did not configure', () => {
     const { argv, env, files } = codex().plan(launch, '/d')
@@ -656,7 +647,7 @@ describe('how it is started', () => {
     // A title that spins is told ten times a second.
     expect(argv).toContain('tui.animations=false')
     expect(env).toEqual({ GIVEN: '1', INSTAR_HOOK: '/d/hook.sh' })
-    expect(files).toEqual({})
+    expect(Object.keys(files)).toEqual(['start.sh'])
   })
 
   it('asks for what the user configured', () => {

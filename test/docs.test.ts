@@ -3,10 +3,14 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, expect, it } from 'vitest'
+import { cli } from './support/cli.ts'
 import { socketName, stateDirectory } from '../src/entry/settings.ts'
 import { shellBlocks, startProject } from './support/project.ts'
+import { makeRepository } from './support/repository.ts'
 import { endServer } from './support/tmux.ts'
 import { until } from './support/wait.ts'
+
+const instar = `instar() { node ${cli} "$@"; }`
 
 const cleanups: (() => Promise<unknown>)[] = []
 afterAll(async () => {
@@ -47,6 +51,47 @@ it('every command of docs/api.md works', async () => {
     extendEnv: false,
   })
   expect(stdout).toContain('"stage":"typed"')
+})
+
+it('every command of docs/worktrees.md works', async () => {
+  const project = await startProject()
+  cleanups.push(() => project.close())
+  await makeRepository(project.directory, { 'README.md': 'A project.\n' })
+  const { stdout } = await execa('sh', ['-ec', [instar, ...shellBlocks(await readFile('docs/worktrees.md', 'utf8'))].join('\n')], {
+    cwd: project.directory,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+    extendEnv: false,
+  })
+  for (const told of ['fix.txt  added  +1', '+fixed', 'instar/fix is merged', 'PORT=3000\ntry/look', 'try/look is kept, in '])
+    expect(stdout).toContain(told)
+})
+
+it('every command of docs/remote.md works', async () => {
+  const directory = await realpath(await mkdtemp(join(tmpdir(), 'instar-remote-')))
+  cleanups.push(async () => {
+    const state = stateDirectory(join(directory, 'there'))
+    for (const owner of await readdir(join(state, 'owners')).catch(() => [])) await endServer(socketName(join(state, 'owners', owner)))
+    await rm(directory, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+  })
+  // In the background a shell's function is a shell: the program itself is what gets the signal.
+  const blocks = shellBlocks(await readFile('docs/remote.md', 'utf8')).map((block) =>
+    block.replace(/^instar (executor .*&)$/m, 'INSTAR $1'),
+  )
+  const script = [instar, ...blocks].join('\n').replace('INSTAR', `node ${cli}`)
+  const { stdout } = await execa('sh', ['-ec', script], { cwd: directory, env: { PATH: process.env['PATH'] }, extendEnv: false })
+  expect(stdout).toMatch(/^Hello from \/ of \S+$/m)
+  expect(stdout).toContain('the program exited with 3')
+})
+
+it('every command of docs/hooks.md works', async () => {
+  const project = await startProject()
+  cleanups.push(() => project.close())
+  const { stdout } = await execa('sh', ['-ec', [instar, ...shellBlocks(await readFile('docs/hooks.md', 'utf8'))].join('\n')], {
+    cwd: project.directory,
+    env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
+    extendEnv: false,
+  })
+  expect(stdout).toContain('# Who you are (AGENT.md)\n\nI am Anna. I keep the build green.')
 })
 
 it('every link in the documents leads somewhere', async () => {

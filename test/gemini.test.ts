@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { gemini, geminiHooks } from '../src/plugins/agents/gemini.ts'
 import type { Launch, OpenPrompt, Session, SessionRecord, Signal } from '../src/runtime/types.ts'
+import { sampleLaunch } from './support/hook.ts'
 import { geminiApp, rootsDirectory, type GeminiApp } from './support/gemini.ts'
 import { lastUserText } from './support/google.ts'
 import { sampleRecord } from './support/session.ts'
@@ -338,7 +339,7 @@ describe('Gemini CLI', () => {
 
 describe('Gemini CLI whose hooks do not run', () => {
   it('is known by its title, without details', async () => {
-    const app = await geminiApp({ approvalMode: 'default' }, { hooks: false })
+    const app = await geminiApp({ approvalMode: 'default' }, { ours: false })
     const first = hands(app)
     try {
       await app.runtime.spawn({ name: 'first', prompt: '[slow 500] begin' })
@@ -402,7 +403,7 @@ describe('Gemini CLI whose hooks do not run', () => {
 it('tells by hooks that nobody put into his settings, where root runs it', async (context) => {
   const directory = await rootsDirectory()
   if (directory === null) return context.skip('gemini takes system defaults only from root')
-  const app = await geminiApp({ defaults: true }, { hooks: false, directory })
+  const app = await geminiApp({ defaults: true }, { ours: false, directory })
   try {
     await app.runtime.spawn({ name: 'first', prompt: 'hello' })
     expect((await app.reaches('first', 'idle')).evidence).toMatchObject({ source: 'hook', rule: 'AfterAgent' })
@@ -510,17 +511,7 @@ describe('what its titles mean', () => {
 })
 
 describe('what it starts', () => {
-  const launch: Launch = {
-    id: '01890000-0000-7000-8000-000000000000',
-    name: 'n',
-    prompt: 'p',
-    resume: null,
-    model: null,
-    cwd: '/',
-    env: {},
-    args: [],
-    size: { cols: 80, rows: 24 },
-  }
+  const launch: Launch = { ...sampleLaunch, prompt: 'p' }
 
   it('asks for nothing that the user did not configure', () => {
     const { argv, env, files } = gemini({ defaults: false }).plan(launch, '/d')

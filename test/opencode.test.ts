@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { opencode } from '../src/plugins/agents/opencode.ts'
 import type { Launch, OpenPrompt, Session, Signal, Step } from '../src/runtime/types.ts'
+import { sampleLaunch } from './support/hook.ts'
 import { lastUserText } from './support/chat.ts'
 import { opencodeApp, type OpencodeApp } from './support/opencode.ts'
 import { sampleRecord } from './support/session.ts'
@@ -462,24 +463,14 @@ describe('what its signals mean', () => {
 })
 
 describe('how it is started', () => {
-  const launch: Launch = {
-    id: '01890000-0000-7000-8000-000000000000',
-    name: 'n',
-    prompt: 'p',
-    resume: null,
-    model: null,
-    cwd: '/',
-    env: {},
-    args: [],
-    size: { cols: 80, rows: 24 },
-  }
+  const launch: Launch = { ...sampleLaunch, prompt: 'p' }
   const settings = (env: Readonly<Record<string, string>>) => JSON.parse(env['OPENCODE_CONFIG_CONTENT']!) as Record<string, unknown>
 
   it('asks for nothing that the user did not configure', () => {
     const { argv, env, files, titles } = opencode().plan(launch, '/d')
     expect(argv).toEqual(['opencode', '--prompt=p'])
     expect(Object.keys(env).toSorted()).toEqual(['OPENCODE_CONFIG_CONTENT', 'OPENCODE_DISABLE_AUTOUPDATE', 'OTUI_USE_ALTERNATE_SCREEN'])
-    expect(settings(env)).toEqual({ plugin: [['/d/plugin.js', { resume: null, auto: false }]] })
+    expect(settings(env)).toEqual({ plugin: [['/d/plugin.js', { resume: null, guards: [], auto: false }]] })
     expect(Object.keys(files)).toEqual(['plugin.js'])
     expect(titles).toBe(false)
   })

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { socketName, stateDirectory } from '../src/entry/settings.ts'
 import type { Session } from '../src/runtime/types.ts'
 import { endServer, program, tmuxOn } from './support/tmux.ts'
+import { git, makeRepository } from './support/repository.ts'
 import { until } from './support/wait.ts'
 
 /**
@@ -125,6 +126,31 @@ describe('a server that is killed', () => {
     expect(Math.abs(Date.parse(session.startedAt!) - Date.parse(startedAt!))).toBeLessThan(1000)
     expect(await second.output('unseen', 500)).toBe(numbers(500))
   })
+})
+
+it('a worktree that a killed server was making is undone by the next one, and one that a session had goes on', async () => {
+  const repo = await makeRepository(join(project, 'repo'), { 'a.txt': 'one\n' })
+  const first = await launch()
+  const spawnIn = (name: string, prompt: string, worktree: object) =>
+    first.call('POST', '/sessions/spawn', { name, prompt, agent: 'shell', cwd: repo, hooks: { worktree } })
+  expect((await spawnIn('lives', 'echo x > x; exec cat', {})).status).toBe(201)
+  const pid = join(project, 'setup.pid')
+  const lost = spawnIn('lost', 'true', { setup: `echo $$ > ${pid}; echo y > y; exec sleep 60` }).catch(() => null)
+  await until(() => exists(pid), { what: 'the setup to run' })
+  try {
+    first.child.kill('SIGKILL')
+    await lost
+    const next = await launch()
+    await until(async () => (await git(repo, 'branch', '--list', 'instar/*')).trim() === '+ instar/lives', {
+      what: 'the branch to be gone',
+    })
+    expect(await git(repo, 'worktree', 'list')).not.toContain('lost')
+    expect((await next.call('GET', '/sessions/lives/diff')).body).toMatchObject({ files: [{ path: 'x', status: 'untracked' }] })
+    await next.call('DELETE', '/sessions/lives')
+    expect((await next.call('POST', '/sessions/lives/finish', { how: 'keep' })).status).toBe(200)
+  } finally {
+    process.kill(Number(await readFile(pid, 'utf8')), 'SIGKILL')
+  }
 })
 
 describe('a state directory', () => {
@@ -360,6 +386,8 @@ async function checkLong(session: Session, attempt: Attempt, story: string): Pro
 
 // ---- a server process ------------------------------------------------------------------------------------------------
 
+const exists = async (path: string) => (await stat(path).catch(() => null)) !== null
+
 interface Running {
   readonly child: ReturnType<typeof node>
   readonly token: string
@@ -380,7 +408,7 @@ async function launch(): Promise<Running> {
   const child = run('server', project)
   let url = ''
   child.stdout!.on('data', (bytes: Buffer) => (url += bytes.toString()))
-  await until(() => url.endsWith('\n') || child.exitCode !== null, { what: 'the server' })
+  await until(() => url.endsWith('\n') || child.exitCode !== null, { what: 'the server', timeout: 30_000 })
   if (!url) throw new Error(`the server did not start: ${(await child).stderr}`)
   const { auth } = JSON.parse(await readFile(join(stateDirectory(project), 'config.json'), 'utf8')) as { auth: { token: string } }
   const fetched = (method: string, path: string, body?: unknown) =>

@@ -2,8 +2,10 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { projectDirectory, readConfigFile, readSettings, SettingsError, socketName } from '../src/entry/settings.ts'
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { makeState, projectDirectory, readConfigFile, readSettings, SettingsError, socketName } from '../src/entry/settings.ts'
+import { lockState } from '../src/entry/state-lock.ts'
+import { absent, commandOf, hostEnvironment, hosts, installRuntimes } from './support/runtimes.ts'
 
 let project: string
 let state: string
@@ -175,6 +177,12 @@ describe('.instar/config.json', () => {
     await expect(readSettings({ dir: project }, {}, {})).rejects.toThrow(SettingsError)
   })
 
+  test('a file in the place of the state directory is refused in words', async () => {
+    await writeFile(state, '')
+    await expect(makeState(state)).rejects.toThrow(new SettingsError(`Cannot use ${state}: it is no directory`))
+    await expect(lockState(join(state, 'below'))).rejects.toThrow(`Cannot use ${join(state, 'below')}: it is no directory`)
+  })
+
   test('there need not be one', async () => {
     expect(await readConfigFile(state)).toBeNull()
   })
@@ -188,7 +196,10 @@ interface Loaded {
   readonly type?: string
 }
 
-describe('instar.config', () => {
+describe.each(([...hosts, 'node24'] as const).map((host) => ({ host })))('instar.config on $host', ({ host }) => {
+  beforeAll(() => (host === 'node' ? undefined : installRuntimes()), 200_000)
+  beforeEach((test) => (host !== 'node' && absent !== null ? test.skip(absent) : undefined))
+
   /** Loads the configs of projects, given as their files, in a process of its own: this one has its own way with imports. */
   async function load(...projects: readonly Record<string, string>[]): Promise<Loaded[]> {
     const directories = await Promise.all(
@@ -199,24 +210,9 @@ describe('instar.config', () => {
         return directory
       }),
     )
-    const source = (name: string) => JSON.stringify(new URL(`../src/${name}`, import.meta.url).href)
-    const script = `
-      const { loadConfig } = await import(${source('entry/load-config.ts')})
-      const { SettingsError } = await import(${source('entry/settings.ts')})
-      const { InstarError } = await import(${source('index.ts')})
-      const found = []
-      for (const directory of process.argv.slice(1)) {
-        try {
-          const config = await loadConfig(directory)
-          found.push({ config, same: config.agents?.marker === InstarError })
-        } catch (error) {
-          found.push({ error: error.message, type: error instanceof SettingsError ? 'SettingsError' : error.name })
-        }
-      }
-      console.log(JSON.stringify(found))`
-    const tsx = import.meta.resolve('tsx')
-    const node = ['--import', tsx, '--input-type=module', '--eval', script, ...directories]
-    const { stdout, stderr, failed } = await execa(process.execPath, node, { cwd: project, reject: false })
+    const [program, words] = await commandOf(host, 'test/support/load-configs.ts')
+    const options = { cwd: project, env: hostEnvironment(project), extendEnv: false, reject: false }
+    const { stdout, stderr, failed } = await execa(program, [...words, ...directories], options)
     // Without the stack: it names files of that other process.
     if (failed) throw new Error(`loading failed: ${/^\w*Error.*$/m.exec(stderr)?.[0] ?? stderr.slice(0, 500)}`)
     return JSON.parse(stdout) as Loaded[]
@@ -251,7 +247,8 @@ describe('instar.config', () => {
 
   test('may be TypeScript, JavaScript or JSON, in this order, and CommonJS too', async () => {
     const json = { 'instar.config.json': '{"port":3}' }
-    const js = { 'instar.config.js': 'module.exports = { port: 2 }' }
+    // Deno takes a .js file for CommonJS only where a package.json says so.
+    const js = { 'instar.config.js': host === 'deno' ? 'export default { port: 2 }' : 'module.exports = { port: 2 }' }
     const ts = { 'instar.config.ts': 'export default { port: 1 as number }' }
     const loaded = await load(json, js, ts, { ...json, ...js }, { ...json, ...js, ...ts })
     expect(loaded.map(({ config }) => config?.['port'])).toEqual([3, 2, 1, 2, 1])
@@ -269,6 +266,10 @@ describe('instar.config', () => {
     ['instar.config.ts', "import 'no-such-package'\nexport default {}", 'no-such-package'],
     ['instar.config.ts', "throw new Error('it fails by itself\\nsecond line')", 'it fails by itself'],
     ['instar.config.ts', "export default { port: '4040' }", 'port'],
+    ['instar.config.ts', 'export default { plugins: [{ name: "a", fetch: 5 }] }', 'plugins.0 is wrong: fetch of "a" must be a function'],
+    ['instar.config.ts', 'export default { plugins: [{ name: "a", fecth() {} }] }', 'fecth of "a" is not known'],
+    ['instar.config.ts', 'export default { storage: {} }', 'storage is wrong: it must be a driver of unstorage, such as redis({ url })'],
+    ['instar.config.json', '{"plugins":5}', 'plugins'],
     ['instar.config.json', '{"limits":{"maxSessions":"many"}}', 'limits.maxSessions'],
   ]
   describe('is refused in one line that names the file', () => {

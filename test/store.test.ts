@@ -12,6 +12,7 @@ import { createIds } from '../src/runtime/id.ts'
 import { openStore } from '../src/runtime/store.ts'
 import type { Session, SessionRecord } from '../src/runtime/types.ts'
 import { sampleRecord } from './support/session.ts'
+import { pass } from './support/wait.ts'
 
 let directory: string
 let base: string
@@ -99,6 +100,20 @@ describe('files', () => {
     const again = files({ base })
     expect([...(await again.getKeys('', {}))].sort()).toEqual(['a:b', 'a:b.tmp'])
     expect(await filesBelow(base)).toHaveLength(2)
+  })
+
+  test('in a place where no directory can be fail when they are used, and not before', async () => {
+    await writeFile(join(directory, 'file'), '')
+    const driver = files({ base: join(directory, 'file') })
+    // A rejection that nobody waits for would be told by now.
+    await pass(200)
+    await expect(driver.getItem('a', {})).rejects.toMatchObject({ code: 'EEXIST' })
+  })
+
+  test('lists no file that somebody else has put there', async () => {
+    await files({ base }).setItem!('a:b', '1', {})
+    for (const name of ['%zz.json', 'a.b.json', 'notes.txt', '.json.swp']) await writeFile(join(base, 'a', name), '{}')
+    expect(await files({ base }).getKeys('', {})).toEqual(['a:b'])
   })
 
   test('a write that fails leaves the old value and no draft', async () => {
@@ -259,6 +274,17 @@ describe('openStore', () => {
     await Promise.all(puts)
     expect(counted.calls.written).toBeLessThanOrEqual(2)
     expect((await openStore(storage)).get(first.session.id)?.cursor).toBe(99)
+  })
+
+  test('what is held is seen at once, and written with the next put', async () => {
+    const counted = counting()
+    const store = await openStore(createStorage({ driver: counted.driver }))
+    const first = record('a')
+    store.hold(first)
+    await store.flush()
+    expect([store.newest('a'), store.liveCount(), counted.calls.written]).toEqual([first, 1, 0])
+    await store.put({ ...first, cursor: 1 })
+    expect(counted.calls.written).toBe(1)
   })
 
   test('any order of puts and removes ends as it does in memory', async () => {

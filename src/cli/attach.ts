@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { SettingsError } from '../entry/settings.ts'
+import { shellWords } from '../plugins/backends/quote.ts'
 import { InstarError } from '../runtime/error.ts'
 import { command, dir } from './command.ts'
 import { connect } from './project.ts'
@@ -12,8 +13,10 @@ export default command({
     dir,
   },
   async run(typed) {
-    const { name, status, attach } = await (await connect(typed.option('dir'))).get(typed.words[0]!)
-    if (attach === null) throw new InstarError('session_ended', `Cannot attach to session "${name}": it is ${status}`)
+    const { name, status, attach, backend, endedAt } = await (await connect(typed.option('dir'))).get(typed.words[0]!)
+    if (attach === null && endedAt !== null) throw new InstarError('session_ended', `Cannot attach to session "${name}": it is ${status}`)
+    if (attach === null)
+      throw new SettingsError(`Cannot attach to session "${name}": backend "${backend}" gives it no terminal to sit down at`)
     if (!process.stdin.isTTY || !process.stdout.isTTY) {
       throw new SettingsError(`Cannot attach to session "${name}": this is not a terminal. Read it with: instar output ${name}`)
     }
@@ -22,7 +25,7 @@ export default command({
 })
 
 async function runHere(line: string): Promise<number> {
-  const [program = '', ...args] = line.split(/\s+/)
+  const [program = '', ...args] = shellWords(line)
   const child = spawn(program, args, { stdio: 'inherit' })
   return new Promise((resolve, reject) => {
     child.once('error', (error: NodeJS.ErrnoException) =>

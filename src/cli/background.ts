@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
-import { mkdir, open, readFile, rename, stat } from 'node:fs/promises'
+import { open, readFile, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { createClient } from '../client.ts'
-import { SettingsError, stateDirectory, type Flags } from '../entry/settings.ts'
+import { makeState, SettingsError, stateDirectory, type Flags } from '../entry/settings.ts'
 import { ownerOf } from '../entry/state-lock.ts'
 
 /** How long a server may take to listen. A config in TypeScript on a slow machine takes seconds. */
@@ -25,7 +25,9 @@ export async function startInBackground(flags: ProjectFlags): Promise<Started> {
   const state = stateDirectory(flags.dir)
   const before = await answering(state, () => false)
   if (before) return { ...before, already: true }
-  await mkdir(state, { recursive: true, mode: 0o700 })
+  if ('Deno' in globalThis)
+    throw new SettingsError('Cannot start in the background on Deno, which would have to be allowed to run itself: add --foreground')
+  await makeState(state)
   const path = join(state, 'server.log')
   if (((await stat(path).catch(() => null))?.size ?? 0) > maxLogBytes) await rename(path, `${path}.old`)
   const log = await open(path, 'a', 0o600)

@@ -18,7 +18,7 @@ export interface Typed<Name extends string = string> {
 interface Definition<T extends ArgsDef> {
   readonly name: string
   readonly description: string
-  /** The last positional takes several words when its name ends with `...`. */
+  /** The last positional takes several words when its name ends with `...`; an option whose hint is in brackets may stand without a value, which is then empty. */
   readonly args: T
   readonly run: (typed: Typed<keyof T & string>) => Promise<void>
 }
@@ -43,7 +43,7 @@ export function parse(rawArgs: readonly string[], args: ArgsDef): Typed {
   const options = names.filter((name) => args[name]!.type !== 'positional')
   const isOpen = positionals.at(-1)?.endsWith('...') === true
   const { values, positionals: words } = strictly(
-    rawArgs,
+    withEmpty(rawArgs, args),
     Object.fromEntries(options.map((name) => [name, { type: args[name]!.type === 'boolean' ? 'boolean' : 'string', multiple: true }])),
     isOpen,
   )
@@ -55,6 +55,16 @@ export function parse(rawArgs: readonly string[], args: ArgsDef): Typed {
     option: (name) => values[name]?.at(-1)?.toString(),
     options: (name) => values[name]?.map(String) ?? [],
   }
+}
+
+/** node:util knows no options whose value may be left out. */
+function withEmpty(rawArgs: readonly string[], args: ArgsDef): string[] {
+  const end = rawArgs.includes('--') ? rawArgs.indexOf('--') : rawArgs.length
+  const isBare = (arg: string) => {
+    const { valueHint = '' } = args[arg.slice(2)] ?? ({} as { valueHint?: string })
+    return arg.startsWith('--') && valueHint.startsWith('[')
+  }
+  return rawArgs.map((arg, index) => (index < end && isBare(arg) ? `${arg}=` : arg))
 }
 
 function strictly(args: readonly string[], options: Record<string, { type: 'boolean' | 'string'; multiple: true }>, isOpen: boolean) {

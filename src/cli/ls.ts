@@ -1,6 +1,6 @@
 import type { Session, Status } from '../client.ts'
 import { command, dir, json } from './command.ts'
-import { age, table } from './print.ts'
+import { age, table, whyOf } from './print.ts'
 import { connect } from './project.ts'
 
 export default command({
@@ -23,6 +23,7 @@ export default command({
 
 const header = ['NAME', 'STATUS', 'AGENT', 'AGE', 'REASON']
 
-function row({ name, status, agent, createdAt, waiting, reason, lastError }: Session, now: Date): string[] {
-  return [name, status, agent, age(createdAt, now), waiting ? `${waiting.kind}: ${waiting.message}` : (reason ?? lastError ?? '')]
+function row(session: Session, now: Date): string[] {
+  const { name, status, agent, createdAt } = session
+  return [name, status, agent, age(createdAt, now), whyOf(session)]
 }

@@ -1,18 +1,20 @@
 #!/usr/bin/env node
-import { readFile } from 'node:fs/promises'
 import { stripVTControlCharacters } from 'node:util'
 import { defineCommand, renderUsage, runCommand, runMain, type CommandDef } from 'citty'
 import { SettingsError } from '../entry/settings.ts'
 import { InstarError } from '../runtime/error.ts'
+import { version } from '../runtime/version.ts'
 import { UsageError } from './command.ts'
-import { plain } from './print.ts'
+import { detailsOf, plain } from './print.ts'
 
 // A bare object, because citty looks names up with `in`.
 const subCommands: Record<string, () => Promise<CommandDef>> = {
   __proto__: null as never,
   init: async () => (await import('./init.ts')).default,
   server: async () => (await import('./server.ts')).default,
+  executor: async () => (await import('./executor.ts')).default,
   spawn: async () => (await import('./spawn.ts')).default,
+  doctor: async () => (await import('./doctor.ts')).default,
   ls: async () => (await import('./ls.ts')).default,
   output: async () => (await import('./output.ts')).default,
   send: async () => (await import('./send.ts')).default,
@@ -23,12 +25,16 @@ const subCommands: Record<string, () => Promise<CommandDef>> = {
   messages: async () => (await import('./messages.ts')).default,
   resume: async () => (await import('./resume.ts')).default,
   attach: async () => (await import('./attach.ts')).default,
+  diff: async () => (await import('./diff.ts')).default,
+  finish: async () => (await import('./finish.ts')).default,
   kill: async () => (await import('./kill.ts')).default,
+  agents: async () => (await import('./agents.ts')).default,
+  backends: async () => (await import('./backends.ts')).default,
   welcome: async () => (await import('./welcome.ts')).default,
 }
 
 const main = defineCommand({
-  meta: async () => ({ name: 'instar', version: await version(), description: 'Runs coding agents in the background' }),
+  meta: { name: 'instar', version, description: 'Runs coding agents in the background' },
   subCommands,
   default: 'welcome',
 })
@@ -49,17 +55,18 @@ try {
   process.exitCode = report(error)
 }
 
-/** One line for what a person can mend, a stack for the rest. */
+/** One line for what a person can mend, with what it is about below it, a stack for the rest. */
 function report(error: unknown): number {
   const usage = error instanceof UsageError || (error instanceof Error && error.name === 'CLIError')
   if (usage) return say(`${error.message} (see: instar ${[...knownWord(), '--help'].join(' ')})`, 2)
-  if (error instanceof InstarError || error instanceof SettingsError) return say(error.message, 1)
+  if (error instanceof InstarError) return say(error.message, 1, detailsOf(error.data))
+  if (error instanceof SettingsError) return say(error.message, 1)
   console.error(error)
   return 1
 }
 
-function say(message: string, code: number): number {
-  console.error(plain(message))
+function say(message: string, code: number, details: readonly string[] = []): number {
+  console.error([plain(message), ...details.map((line) => `  ${plain(line)}`)].join('\n'))
   return code
 }
 
@@ -82,9 +89,4 @@ async function showHelp(command: CommandDef<any>, parent?: CommandDef<any>): Pro
   const above = parent && parent !== main ? { meta: { name: 'instar server' } } : parent
   const text = (await renderUsage(command, above)).replace(/ +$/gm, '')
   console.log(process.stdout.isTTY ? text : stripVTControlCharacters(text))
-}
-
-async function version(): Promise<string> {
-  const json = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
-  return json.version
 }

@@ -1,4 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
+import type { Session } from '../client.ts'
 
 /** Columns aligned by spaces, each line at most `width` wide. What agents wrote into a cell cannot act on the terminal. */
 export function table(rows: readonly (readonly string[])[], width = Number.POSITIVE_INFINITY): string {
@@ -34,3 +35,19 @@ export function plain(text: string): string {
 }
 
 const cut = (text: string, width: number): string => (text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`)
+
+/** Why a session is as it is, in a few words; empty when nothing is to be said. */
+export const whyOf = ({ waiting, reason, lastError }: Session): string =>
+  waiting ? `${waiting.kind}: ${waiting.message}` : (reason ?? lastError ?? '')
+
+const maxDetails = 20
+
+/** The files, commits and lines of output that an error is about, each on a line. */
+export function detailsOf({ files, commits, output }: Readonly<Record<string, unknown>>): string[] {
+  const named = [...list(files).map(String), ...list(commits).map((each) => Object.values(each ?? {}).join(' '))]
+  const shown = named.length > maxDetails ? [...named.slice(0, maxDetails), `and ${named.length - maxDetails} more`] : named
+  const said = typeof output === 'string' ? output.trimEnd().split('\n').slice(-maxDetails) : []
+  return [...shown, ...said].filter((line) => line !== '')
+}
+
+const list = (given: unknown): unknown[] => (Array.isArray(given) ? given : [])

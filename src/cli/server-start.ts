@@ -1,4 +1,5 @@
 import type { Flags } from '../entry/settings.ts'
+import { log } from '../entry/log.ts'
 import { startInBackground } from './background.ts'
 import { command, dir } from './command.ts'
 import { findProject } from './project.ts'
@@ -27,7 +28,9 @@ async function runHere(flags: Flags): Promise<void> {
   const asked = new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.once(signal, resolve)
   })
-  const { startServer } = await import('../entry/node.ts')
+  // What a plugin or a hook of somebody's forgot to wait for is no reason to leave all sessions alone.
+  process.on('unhandledRejection', (error) => log('a promise was rejected that nobody waits for', { error: String(error) }))
+  const { startServer } = await import('../node.ts')
   const server = await startServer(flags)
   console.log(`instar listening on ${server.url}`)
   await asked

@@ -16,6 +16,7 @@ export default command({
     cwd: { type: 'string', description: 'Its working directory (default: the project)', valueHint: 'DIRECTORY' },
     env: { type: 'string', description: 'A variable of its environment; may be repeated', valueHint: 'K=V' },
     label: { type: 'string', description: 'A label to find it by; may be repeated', valueHint: 'K=V' },
+    worktree: { type: 'string', description: 'In a git worktree and on a branch of its own', valueHint: '[BRANCH]' },
     json,
     dir,
   },
@@ -30,6 +31,7 @@ export default command({
 /** Pure. Throws `UsageError`. */
 export function requestOf(typed: Typed): Omit<SpawnRequest, 'prompt'> {
   const cwd = typed.option('cwd')
+  const branch = typed.option('worktree')
   return {
     name: typed.words[0] ?? '',
     agent: typed.option('agent'),
@@ -38,6 +40,7 @@ export function requestOf(typed: Typed): Omit<SpawnRequest, 'prompt'> {
     cwd: cwd === undefined ? undefined : resolve(cwd),
     env: pairs('env', typed.options('env')),
     labels: pairs('label', typed.options('label')),
+    hooks: branch === undefined ? undefined : { worktree: branch === '' ? {} : { branch } },
   }
 }
 
@@ -52,7 +55,7 @@ function pairs(option: string, given: readonly string[]): Record<string, string>
   )
 }
 
-function outcome({ name, status, reason, endedAt }: Session): string {
+function outcome({ name, status, reason, endedAt, attach }: Session): string {
   if (endedAt !== null) return `${name} is ${status}${reason ? `: ${reason}` : ''}. Read it with: instar output ${name}`
-  return `${name} is ${status}. Read it with: instar output ${name}. Sit down at it with: instar attach ${name}`
+  return `${name} is ${status}. Read it with: instar output ${name}${attach === null ? '' : `. Sit down at it with: instar attach ${name}`}`
 }

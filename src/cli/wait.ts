@@ -1,5 +1,6 @@
 import type { Status } from '../client.ts'
 import { command, dir, json, UsageError } from './command.ts'
+import { plain, whyOf } from './print.ts'
 import { connect } from './project.ts'
 
 export default command({
@@ -18,7 +19,11 @@ export default command({
     const client = await connect(typed.option('dir'))
     const statuses = typed.option('for')?.split(',') as Status[] | undefined
     const session = await client.wait(typed.words[0]!, { for: statuses, timeout: Number(timeout) })
-    console.log(typed.flag('json') ? JSON.stringify(session, null, 2) : `${session.name} is ${session.status}`)
+    console.log(
+      typed.flag('json')
+        ? JSON.stringify(session, null, 2)
+        : [`${session.name} is ${session.status}`, plain(whyOf(session))].filter((text) => text !== '').join(': '),
+    )
     if (session.timedOut) process.exitCode = 124
   },
 })

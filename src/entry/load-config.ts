@@ -1,9 +1,9 @@
 import { readFile, stat } from 'node:fs/promises'
-import { register } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import * as v from 'valibot'
 import type { Config } from '../runtime/config.ts'
+import { wrongInPlugin } from '../runtime/plugin.ts'
 import { check, notArray, parseJson, port, SettingsError } from './settings.ts'
 
 const text = v.pipe(v.string(), v.minLength(1))
@@ -19,18 +19,43 @@ const plugins = v.optional(
   ),
 )
 
+const hook = v.custom<object>((given) => {
+  const { name, launch } = (typeof given === 'object' && given !== null ? given : {}) as Record<string, unknown>
+  return typeof name === 'string' && typeof launch === 'function'
+}, 'it must be a hook: an object with a name and a function launch')
+
+const plugin = v.custom<object>(
+  (given) => typeof given === 'function' || wrongInPlugin(given) === null,
+  ({ input }) => wrongInPlugin(input) ?? '',
+)
+
+const storage = v.custom<object>((given) => {
+  const { getItem, getKeys } = (typeof given === 'object' && given !== null ? given : {}) as Record<string, unknown>
+  return typeof getItem === 'function' && typeof getKeys === 'function'
+}, 'it must be a driver of unstorage, such as redis({ url })')
+
 /** Unknown fields are refused, so that a misspelt one is not silently without effect. */
 const config = v.pipe(
   notArray,
   v.strictObject({
     backends: plugins,
     agents: plugins,
-    storage: v.optional(notArray),
-    limits: v.optional(v.strictObject({ maxSessions: v.optional(count), graceMs: v.optional(count) })),
+    hooks: v.optional(v.array(hook)),
+    plugins: v.optional(v.array(plugin)),
+    storage: v.optional(storage),
+    limits: v.optional(
+      v.strictObject({
+        maxSessions: v.optional(count),
+        graceMs: v.optional(count),
+        maxDepth: v.optional(count),
+        maxChildren: v.optional(count),
+      }),
+    ),
     onLimit: v.optional(v.picklist(['wait', 'resume'])),
     port: v.optional(port),
     host: v.optional(text),
     allowedHosts: v.optional(v.array(text)),
+    url: v.optional(v.pipe(text, v.url('it must be a URL'))),
     environment: v.optional(v.array(text)),
   }),
 )
@@ -65,17 +90,21 @@ async function load(path: string): Promise<object> {
 
 let importsEnabled = false
 
+/** This very package, so that classes are the same for a config as for us. */
+const self = new URL(import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js', import.meta.url).href
+
 /**
- * Lets a config be TypeScript where the runtime itself cannot (Node before 22.18); gives it this copy of the package,
- * so that classes are the same; and takes files that import or export for ES modules, whatever the project's package.json
- * says.
+ * Gives a config this copy of the package, and lets it be TypeScript where the runtime itself cannot (Node before 22.18).
+ * On Node, files that import or export are taken for ES modules, whatever the project's package.json says.
  */
 async function enableImports(): Promise<void> {
   if (importsEnabled) return
   importsEnabled = true
+  if ('Bun' in globalThis) return enableOnBun()
+  const module = await import('node:module')
+  if ('Deno' in globalThis) return enableOnDeno(module)
   const { typescript } = process.features as { typescript?: unknown }
   if (!typescript) (await import('tsx/esm/api')).register()
-  const self = new URL(import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js', import.meta.url).href
   const hooks = `
     import { readFile } from 'node:fs/promises'
     const isModule = async (url) => /^file:.*\\.[jt]s$/.test(url) && !url.includes('/node_modules/') &&
@@ -83,7 +112,34 @@ async function enableImports(): Promise<void> {
     export async function resolve(name, context, next) {
       if (name === 'instar') return { url: ${JSON.stringify(self)}, format: 'module', shortCircuit: true }
       const url = /^(?:\\.\\.?\\/|file:)/.test(name) ? new URL(name, context.parentURL).href : ''
-      return (await isModule(url)) ? { url, format: 'module', shortCircuit: true } : next(name, context)
+      const format = ${JSON.stringify(typescript ? 'module-typescript' : 'module')}
+      return (await isModule(url)) ? { url, format: url.endsWith('.ts') ? format : 'module', shortCircuit: true } : next(name, context)
     }`
-  register(`data:text/javascript,${encodeURIComponent(hooks)}`)
+  module.register(`data:text/javascript,${encodeURIComponent(hooks)}`)
+}
+
+declare const Bun: {
+  plugin(plugin: { name: string; setup(build: { module(name: string, load: () => Promise<object>): void }): void }): void
+}
+
+function enableOnBun(): void {
+  Bun.plugin({
+    name: 'instar',
+    setup: (build) => build.module('instar', async () => ({ exports: (await import(self)) as object, loader: 'object' })),
+  })
+}
+
+type Next = (name: string, context: unknown) => unknown
+type RegisterHooks = (hooks: {
+  resolve(name: string, context: unknown, next: Next): unknown
+  load: (url: string, context: unknown, next: Next) => unknown
+}) => void
+
+/** Deno has no `register`, and asks `resolve` only where there is a `load` too (seen with 2.9). */
+function enableOnDeno(module: object): void {
+  const { registerHooks } = module as { registerHooks: RegisterHooks }
+  registerHooks({
+    resolve: (name, context, next) => (name === 'instar' ? { url: self, format: 'module', shortCircuit: true } : next(name, context)),
+    load: (url, context, next) => next(url, context),
+  })
 }

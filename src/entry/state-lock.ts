@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import * as v from 'valibot'
-import { SettingsError } from './settings.ts'
+import { cannotUse, SettingsError } from './settings.ts'
 
 /**
  * One server owns a state directory: `.instar/server.json` says which. A pid alone does not tell a server from a later
@@ -33,7 +33,7 @@ export async function lockState(state: string): Promise<StateLock> {
   const file = fileOf(state)
   const mine = `${file}.${process.pid}`
   const owner: Owner = { pid: process.pid, started: (await startOf(process.pid)) ?? '', url: null }
-  await writeFile(mine, JSON.stringify(owner), { mode: 0o600 })
+  await writeFile(mine, JSON.stringify(owner), { mode: 0o600 }).catch(cannotUse(state))
   try {
     while (!(await take(file, mine))) await sleep(lookAgainMs)
   } finally {

@@ -2,7 +2,8 @@ import * as v from 'valibot'
 import type { Reply } from '../runtime/agent.ts'
 import type { Input } from '../runtime/inbox.ts'
 import { InstarError } from '../runtime/error.ts'
-import { statuses, type ResumeRequest, type SpawnRequest, type Status } from '../runtime/types.ts'
+import type { Finish } from '../runtime/hook.ts'
+import { statuses, type HookOptions, type ResumeRequest, type SpawnRequest, type Status } from '../runtime/types.ts'
 
 /** The words a client may use. Unknown fields are refused, so that a misspelt one is not silently without effect. */
 
@@ -82,6 +83,18 @@ const spawnEntries = {
   ),
   labels: v.optional(entries(v.pipe(v.string(), v.minLength(1, 'must not be empty')))),
   parent: v.optional(shortText),
+  hooks: v.optional(
+    v.pipe(
+      v.custom<HookOptions>((given) => typeof given === 'object' && given !== null && !Array.isArray(given), 'must be an object'),
+      v.check((given) => Object.keys(given).length <= maxEntries, `must have at most ${maxEntries} entries`),
+    ),
+  ),
+  limits: v.optional(
+    v.strictObject(
+      { depth: v.optional(between(0, 100)), children: v.optional(between(0, 10_000)) },
+      'must be an object with depth and children',
+    ),
+  ),
   size: v.optional(v.strictObject({ cols: between(20, 1000), rows: between(5, 500) }, 'must be an object with cols and rows')),
 }
 
@@ -174,6 +187,14 @@ export const endQuery = v.strictObject({ purge: v.optional(flagText, 'false') })
 
 export const statusQuery = v.strictObject({ explain: v.optional(v.picklist(['0', '1', 'true', 'false'], 'must be 1 or 0'), '0') })
 
+/** Without one the `Accept` header decides. */
+export const diffQuery = v.strictObject({ format: v.optional(v.picklist(['json', 'patch'], 'must be json or patch')) })
+
+export const finishSchema = v.strictObject({ how: v.picklist(['merge', 'keep'], 'must be merge or keep') }) satisfies v.GenericSchema<
+  unknown,
+  { how: Finish }
+>
+
 export const noQuery = v.strictObject({})
 
 /** A name is shown to be recognised; one that is longer is a mistake of another kind. */
@@ -188,6 +209,13 @@ export const queryOf = (url: string): Record<string, string | string[]> => {
       return [name, values.length === 1 ? values[0]! : values]
     }),
   )
+}
+
+/** Whether an `Accept` header names a type, and does not name another one before it. */
+export function prefers(type: string, other: string, accept = ''): boolean {
+  const types = accept.split(',').map((part) => part.split(';')[0]!.trim())
+  const [wanted, instead] = [types.indexOf(type), types.indexOf(other)]
+  return wanted >= 0 && (instead < 0 || wanted < instead)
 }
 
 /** The value that a schema makes of what a client sent; `invalid_request` names the first field that is wrong, and what is wrong with it. */

@@ -2,8 +2,21 @@ import { Hono } from 'hono'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Session } from '../runtime/types.ts'
 import { jsonBody } from './body.ts'
+import { copyRoutes } from './copies.ts'
 import { once } from './once.ts'
-import { alsoWaitQuery, endQuery, listQuery, mebibyte, noQuery, outputQuery, parse, queryOf, resumeSchema, spawnSchema } from './schema.ts'
+import {
+  alsoWaitQuery,
+  endQuery,
+  listQuery,
+  mebibyte,
+  noQuery,
+  outputQuery,
+  parse,
+  prefers,
+  queryOf,
+  resumeSchema,
+  spawnSchema,
+} from './schema.ts'
 import { turnRoutes } from './turns.ts'
 import { flat, waitOf } from './waiting.ts'
 
@@ -47,7 +60,7 @@ export function sessionRoutes(runtime: Runtime) {
     })
     .get('/tmux', async (c) => {
       parse(noQuery, queryOf(c.req.url), 'query')
-      return c.json({ sessions: await runtime.terminals() })
+      return c.json(await runtime.terminals())
     })
     .get('/:name', (c) => {
       parse(noQuery, queryOf(c.req.url), 'query')
@@ -60,7 +73,8 @@ export function sessionRoutes(runtime: Runtime) {
     .get('/:name/output', async (c) => {
       const { lines } = parse(outputQuery, queryOf(c.req.url), 'query')
       const { session, text, truncated } = await runtime.output(c.req.param('name'), lines)
-      if (!wantsJson(c.req.header('accept'))) return c.text(text, 200, { 'content-type': 'text/plain; charset=utf-8' })
+      if (!prefers('application/json', 'text/plain', c.req.header('accept')))
+        return c.text(text, 200, { 'content-type': 'text/plain; charset=utf-8' })
       return c.json({ session: session.name, output: text, lines: text === '' ? 0 : text.split('\n').length, truncated })
     })
     .post('/:name/resume', async (c) => {
@@ -71,12 +85,5 @@ export function sessionRoutes(runtime: Runtime) {
       return c.json(wait ? flat(await runtime.wait(session.id, wait)) : session, 201)
     })
     .route('/', turnRoutes(runtime))
-}
-
-/** Plain text unless the client names JSON and does not name plain text before it. */
-function wantsJson(accept = ''): boolean {
-  const types = accept.split(',').map((part) => part.split(';')[0]!.trim())
-  const json = types.indexOf('application/json')
-  const plain = types.indexOf('text/plain')
-  return json >= 0 && (plain < 0 || json < plain)
+    .route('/', copyRoutes(runtime))
 }

@@ -17,7 +17,7 @@ export interface Agent {
   readonly took?: (signal: Signal, text: string) => boolean
   /** Whether a signal proves that a turn began, besides the events that do. */
   readonly began?: (signal: Signal) => boolean
-  /** What stands in the composer of a screen with its styles; null when it shows no composer. Without it nobody's draft is seen. */
+  /** What stands in the composer of a screen with its styles; null when it shows no composer. Without it nobody's draft is seen. An agent with it needs a terminal. */
   readonly draft?: (screen: string) => string | null
   /** What empties the composer of a text that was typed into it. Without it what an interrupt brings back counts as somebody's draft. */
   readonly erase?: readonly Keystroke[]
@@ -33,8 +33,18 @@ export interface Agent {
   readonly startup?: { readonly afterMs: number; read(screen: string, at: string): Event }
   /** The model when a request names none. */
   readonly model?: string
+  /** What it reads of a project by itself. Default nothing. */
+  readonly context?: ContextFiles
+  /** Whether it runs the guards of a launch before each use of a tool. Default false: it uses no tools that could be told of, and is given none. */
+  readonly runsGuards?: boolean
   /** Names of the server's environment variables that this program may see, besides the common ones. `*` at the end matches any rest. */
   readonly inherits?: readonly string[]
+}
+
+/** Files of a project that an agent reads by itself, and whether it reads what they name as `@path`, too. */
+export interface ContextFiles {
+  readonly files: readonly string[]
+  readonly imports: boolean
 }
 
 /** The id of an option of the prompt; for a question that takes several, one for each. `message` is for the agent to read. */

@@ -72,6 +72,9 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
 
   async function deliver(session: string, id: string, text: string | null, send: () => Promise<Sent>): Promise<Receipt> {
     const before = store.get(session)?.session
+    const loss = before ? supervisor.reach.lost(before.backend) : null
+    // Nothing is typed, and nothing noted of it: it may be sent again.
+    if (loss) throw new InstarError('backend_unavailable', `Cannot send to session "${before!.name}": its backend is ${loss.rule}`)
     const begins = before?.status === 'idle' || (before?.status === 'waiting' && hasComposer(before))
     await note(session, { id, stage: 'typing', text })
     let sent: Sent = { stage: 'unknown' }
@@ -97,7 +100,8 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
     draining.add(session)
     oneAtATime(session, () => typeFirst(session))
       .catch((error: unknown) => {
-        if (error instanceof InstarError && error.status < 500) later(() => drain(session))
+        // What may have been typed is not queued any more.
+        if (error instanceof InstarError && (error.status < 500 || error.code === 'backend_unavailable')) later(() => drain(session))
         else log('a queued text was not typed', { id: session, error: String(error) })
       })
       .finally(() => {

@@ -17,11 +17,19 @@ export const errorStatus = {
   prompt_closed: 409,
   session_live: 409,
   nothing_to_resume: 409,
+  no_working_copy: 409,
+  work_unsaved: 409,
+  merge_conflict: 409,
   idempotency_key_reused: 409,
   body_too_large: 413,
+  hook_failed: 422,
+  too_deep: 422,
+  too_many_children: 429,
   too_many_sessions: 429,
   agent_limited: 429,
   internal: 500,
+  plugin_failed: 502,
+  plugin_busy: 503,
   storage_failed: 503,
   backend_failed: 502,
   backend_unavailable: 503,
@@ -51,4 +59,15 @@ export class InstarError extends Error {
   toJSON(): { error: { code: ErrorCode; message: string; data: Readonly<Record<string, unknown>> } } {
     return { error: { code: this.code, message: this.message, data: this.data } }
   }
+}
+
+/** The current state alone: an error's message without what cannot be done because of it. */
+export const stateOf = (error: unknown): string => (error as Error).message.replace(/^Cannot [^:]*: /, '')
+
+/** The error that an answer of a server of ours tells; null when it tells none. A newer server may have codes that this one does not know. */
+export function errorFrom(body: unknown): InstarError | null {
+  const { code, message, data } = (body as { error?: { code?: unknown; message?: unknown; data?: unknown } } | null)?.error ?? {}
+  if (typeof code !== 'string' || typeof message !== 'string') return null
+  const known = Object.hasOwn(errorStatus, code) ? (code as ErrorCode) : 'internal'
+  return new InstarError(known, message, typeof data === 'object' && data !== null ? { ...data } : {})
 }

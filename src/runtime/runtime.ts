@@ -1,22 +1,29 @@
 import type { Agent, Message, Reply } from './agent.ts'
+import { createAvailability, type ListedAgent } from './availability.ts'
 import type { Config, Limits } from './config.ts'
 import type { Receipt } from './deliveries.ts'
 import { InstarError } from './error.ts'
+import type { Diff, Finish, Finished, Hook } from './hook.ts'
+import { createHooks, type Copy } from './hooks.ts'
 import { createInbox, type Input } from './inbox.ts'
-import { acceptedSession, choose, conversationOf, firstRecord, launchOf, resumedRequest } from './launch.ts'
+import { resumedRequest } from './launch.ts'
 import { createUsageLimits } from './limits.ts'
 import { createLock } from './lock.ts'
 import { isEnded } from './session.ts'
 import type { Once } from './once.ts'
+import { createSpawner } from './spawn.ts'
 import type { Store } from './store.ts'
-import { supervise } from './supervise.ts'
-import type { Backend, Health, Screen, Terminal } from './backend.ts'
+import { listTerminals, type ListedTerminals } from './terminals.ts'
+import { sessionChanges, supervise } from './supervise.ts'
+import type { Backend, Health, Screen } from './backend.ts'
 import type { OpenPrompt, Prompt, ResumeRequest, Session, SessionRecord, SpawnRequest, Status, Step } from './types.ts'
 import type { Wait, Waited } from './wait.ts'
 
 export interface RuntimeOptions {
   readonly backends: Readonly<Record<string, Backend>>
   readonly agents: Readonly<Record<string, Agent>>
+  /** See `Config.hooks`. Default none. */
+  readonly hooks?: readonly Hook[]
   readonly store: Store
   readonly once: Once
   readonly limits: Limits
@@ -28,15 +35,19 @@ export interface RuntimeOptions {
   readonly environment: Readonly<Record<string, string | undefined>>
   /** Further names that every session may see; see `Config.environment`. */
   readonly allowedEnvironment?: readonly string[]
+  /** What lets a session reach this server, here or from another machine or a container: INSTAR_URL and a token of its own. Default nothing. */
+  readonly access?: ((id: string, isHere: boolean) => Promise<Readonly<Record<string, string>>>) | undefined
   readonly newId: () => string
   readonly now?: () => Date
   readonly log?: (message: string, data?: Record<string, unknown>) => void
 }
 
-export interface ListedTerminal extends Terminal {
-  /** This server's store has a live session for it. */
-  readonly managed: boolean
-  readonly backend: string
+/** A backend by its name in the config: whether it can start sessions now, how many are live in it, how many may be, and what it cannot. */
+export type ListedBackend = Health & {
+  readonly name: string
+  readonly sessions: number
+  readonly maxSessions: number
+  readonly cannot: NonNullable<Backend['cannot']>
 }
 
 /** The verbs. `ref` is a session's name, meaning its newest run, or its id. Errors are `InstarError`s. */
@@ -67,8 +78,20 @@ export interface Runtime {
   interrupt(ref: string): Promise<Session>
   wait(ref: string, wait: Wait): Promise<Waited>
   end(ref: string, options?: { purge?: boolean }): Promise<Session>
-  terminals(): Promise<ListedTerminal[]>
+  /** What it changed in a working copy of its own. */
+  diff(ref: string): Promise<Diff>
+  /** Ends the working copy of an ended session. */
+  finish(ref: string, how: Finish): Promise<Finished>
+  /** Tells a session whenever it has become another, until the returned function is called. `tell` must not throw. */
+  changes(tell: (session: Session) => void): () => void
+  terminals(): Promise<ListedTerminals>
   health(): Promise<Record<string, Health>>
+  /** In the order of the config: the first is the default. */
+  backends(): Promise<ListedBackend[]>
+  /** The same of agents. */
+  agents(): Promise<ListedAgent[]>
+  /** What a place that dials in sends to the backend of that name; see `Backend.dialled`. */
+  dialled(backend: string, request: Request): Promise<Response>
   /** Stops reporting; sessions run on. Resolves when everything known is stored. */
   close(): Promise<void>
 }
@@ -82,7 +105,12 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const now = options.now ?? (() => new Date())
   const byName = createLock()
   const log = options.log ?? (() => {})
-  const supervisor = await supervise({ backends, agents, store, limits, now, log })
+  const hooks = createHooks({ hooks: options.hooks ?? [], backends, directory: options.cwd, environment: options.environment, log })
+  const supervisor = await supervise({ backends, agents, store, limits, abandoned: hooks.undo, now, log })
+
+  const { reach } = supervisor
+  const { shown } = reach
+  const waited = <T extends Waited>(outcome: T): T => ({ ...outcome, session: shown(outcome.session) })
 
   // ---- the verbs -----------------------------------------------------------------------------------------------------
 
@@ -122,58 +150,15 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
     },
   })
 
-  async function spawn(request: SpawnRequest, id: string): Promise<Session> {
-    const { name } = request
-    const [agentName, agent] = choose('agent', agents, request.agent)
-    const [backendName, backend] = choose('backend', backends, request.backend)
-    const resume = request.resume === undefined ? null : conversationOf(find(request.resume, 'resume'), store.all())
-    const known = store.newest(name)
-    if (known && !isEnded(known.session.status)) {
-      throw new InstarError('name_in_use', `Cannot spawn session "${name}": a session of that name is ${known.session.status}`, {
-        id: known.session.id,
-      })
-    }
-    usageLimits.refuse(agentName, name)
-    const liveCount = store.liveCount()
-    if (liveCount >= limits.maxSessions) {
-      throw new InstarError(
-        'too_many_sessions',
-        `Cannot spawn session "${name}": ${liveCount} sessions are live, and ${limits.maxSessions} is the limit`,
-        {
-          limit: limits.maxSessions,
-          retryAfter: 30,
-        },
-      )
-    }
-    const chosen = {
-      id,
-      agent: agentName,
-      backend: backendName,
-      model: request.model ?? agent.model ?? null,
-      cwd: request.cwd ?? options.cwd,
-      createdAt: now().toISOString(),
-    }
-    const session = acceptedSession(request, chosen)
-    const { environment, allowedEnvironment = [] } = options
-    const launch = launchOf(request, chosen, agent, { environment, allowedEnvironment, resume })
-    const command = agent.plan(launch, backend.directory(id))
-    try {
-      // Stored before the program starts: whatever happens then, a restart knows of it.
-      const stored = store.put(firstRecord(session, launch, agent.registry?.directory(command.env) ?? null))
-      const handle = await backend.start(id, name, command, stored)
-      const record = store.get(id)!
-      supervisor.save({
-        ...record,
-        handle,
-        session: { ...record.session, attach: isEnded(record.session.status) ? null : backend.attach(handle) },
-      })
-      supervisor.dialogs.expect(id)
-      return store.get(id)!.session
-    } catch (error) {
-      await store.remove(id).catch(() => {})
-      throw error
-    }
-  }
+  const spawn = createSpawner({
+    ...options,
+    allowedEnvironment: options.allowedEnvironment ?? [],
+    hooks,
+    supervisor,
+    usageLimits,
+    find,
+    now,
+  })
 
   async function end(record: SessionRecord, purge: boolean): Promise<Session> {
     const { id, name } = record.session
@@ -187,66 +172,97 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
         supervisor.fail(after, 'ended on request')
       }
     }
-    const { session } = store.get(id)!
+    const last = store.get(id)!
+    const { session } = last
     if (purge) {
+      const own = hooks.copyOf(last)
+      await own?.copy.remove(own.kept, own.place)
       await backends[session.backend]?.remove(id)
       await store.remove(id)
     }
     return session
   }
 
+  function copyOf(record: SessionRecord, verb: string): Copy {
+    const own = hooks.copyOf(record)
+    if (own) return own
+    throw new InstarError('no_working_copy', `Cannot ${verb} session "${record.session.name}": it has no working copy of its own`)
+  }
+
+  async function finish(record: SessionRecord, how: Finish): Promise<Finished> {
+    const { hook, copy, kept, place } = copyOf(record, 'finish')
+    const { status, name, id } = record.session
+    if (!isEnded(status)) throw new InstarError('session_live', `Cannot finish session "${name}": it is ${status}; end it first`, { id })
+    return copy.finish(kept, how, {
+      place,
+      keep: (value) => store.put(rekept(store.get(id)!, hook, value)),
+    })
+  }
+
   return {
     once: options.once,
     async spawn(request, id = newId()) {
       const asked = request.resume === undefined ? request : resumedRequest(find(request.resume, 'resume'), request)
-      return byName(asked.name, () => spawn(asked, id))
+      return shown(await byName(asked.name, () => spawn(asked, id)))
     },
     async resume(ref, given) {
       const request = resumedRequest(find(ref, 'resume'), given)
-      return byName(request.name, () => spawn(request, newId()))
+      return shown(await byName(request.name, () => spawn(request, newId())))
     },
     list(only) {
-      const sessions = store.all().map(({ session }) => session)
+      const sessions = store.all().map(({ session }) => shown(session))
       return only ? sessions.filter(({ status }) => only.includes(status)) : sessions
     },
-    get: (ref) => find(ref, 'show').session,
+    get: (ref) => shown(find(ref, 'show').session),
     has: (ref) => (store.get(ref) ?? store.newest(ref)) !== undefined,
     async output(ref, lines) {
       const record = find(ref, 'read')
       const screen = record.handle ? await backendOf(record, 'read').capture(record.handle, lines) : { text: '', truncated: false }
-      return { session: record.session, ...screen }
+      return { session: shown(record.session), ...screen }
     },
     input: async (ref, input, id = newId()) => inbox.type(find(ref, 'send to'), input, id),
-    inputAndWait: async (ref, input, wait, id = newId()) => inbox.typeAndWait(find(ref, 'send to'), input, id, wait),
+    inputAndWait: async (ref, input, wait, id = newId()) => waited(await inbox.typeAndWait(find(ref, 'send to'), input, id, wait)),
     inputs: (ref) => find(ref, 'read').deliveries.map(({ id, stage, at }) => ({ id, stage, at })),
-    prompts: (ref) => find(ref, 'read').prompts.map(shown),
-    answer: async (ref, prompt, reply) => inbox.answer(find(ref, 'answer'), prompt, reply),
+    prompts: (ref) => find(ref, 'read').prompts.map(withoutDetails),
+    answer: async (ref, prompt, reply) => shown(await inbox.answer(find(ref, 'answer'), prompt, reply)),
     messages: async (ref) => supervisor.transcripts.messages(find(ref, 'read')),
     explain(ref) {
       const { session, trail } = find(ref, 'explain')
-      return { session, trail }
+      const loss = isEnded(session.status) ? null : reach.lost(session.backend)
+      return { session: shown(session), trail: loss ? [...trail, { ...loss, event: null, status: session.status }] : trail }
     },
-    interrupt: async (ref) => inbox.interrupt(find(ref, 'interrupt')),
-    wait: async (ref, wait) => inbox.until(find(ref, 'wait for').session.id, wait),
+    interrupt: async (ref) => shown(await inbox.interrupt(find(ref, 'interrupt'))),
+    wait: async (ref, wait) => waited(await inbox.until(find(ref, 'wait for').session.id, wait)),
     async end(ref, { purge = false } = {}) {
       const { name } = find(ref, 'end').session
-      return byName(name, () => end(find(ref, 'end'), purge))
+      return shown(await byName(name, () => end(find(ref, 'end'), purge)))
     },
-    async terminals() {
-      const lists = await Promise.all(
-        Object.entries(backends).map(async ([name, backend]) =>
-          ((await backend.terminals?.()) ?? []).map((terminal) => ({
-            ...terminal,
-            managed: terminal.id !== null && store.get(terminal.id) !== undefined,
-            backend: name,
-          })),
-        ),
-      )
-      return lists.flat()
+    async diff(ref) {
+      const { copy, kept, place } = copyOf(find(ref, 'compare'), 'compare')
+      return copy.diff(kept, place)
     },
+    async finish(ref, how) {
+      const { name } = find(ref, 'finish').session
+      return byName(name, () => finish(find(ref, 'finish'), how))
+    },
+    changes: (tell) => sessionChanges(supervisor.changes, (session) => tell(shown(session))),
+    terminals: () => listTerminals(backends, (id) => store.get(id) !== undefined),
     async health() {
-      return Object.fromEntries(await Promise.all(Object.entries(backends).map(async ([name, backend]) => [name, await backend.check()])))
+      return Object.fromEntries(await Promise.all(Object.keys(backends).map(async (name) => [name, await reach.check(name)])))
     },
+    backends: () =>
+      Promise.all(
+        Object.entries(backends).map(async ([name, { maxSessions = limits.maxSessions, cannot = {} }]) => {
+          const health = await reach.check(name)
+          return { name, ...health, sessions: store.liveCount(name), maxSessions, cannot }
+        }),
+      ),
+    async dialled(name, request) {
+      const backend = Object.hasOwn(backends, name) ? backends[name] : undefined
+      if (backend?.dialled) return backend.dialled(request)
+      throw new InstarError('not_found', 'Cannot answer: there is no such path')
+    },
+    agents: createAvailability({ ...options, allowedEnvironment: options.allowedEnvironment ?? [], reach, usageLimits }),
     async close() {
       usageLimits.close()
       inbox.close()
@@ -257,5 +273,11 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   }
 }
 
+/** The record after a hook kept something else than before. */
+const rekept = (record: SessionRecord, hook: string, kept: unknown): SessionRecord => ({
+  ...record,
+  hooks: record.hooks.map((each) => (each.name === hook ? { ...each, kept } : each)),
+})
+
 /** A prompt without what is the agent's own. */
-const shown = ({ mailbox: _mailbox, details: _details, ...prompt }: OpenPrompt): Prompt => prompt
+const withoutDetails = ({ mailbox: _mailbox, details: _details, ...prompt }: OpenPrompt): Prompt => prompt

@@ -16,9 +16,12 @@ export interface Store {
   newest(name: string): SessionRecord | undefined
   /** Newest first. */
   all(): SessionRecord[]
-  liveCount(): number
+  /** Of all backends, or of one. */
+  liveCount(backend?: string): number
   /** Visible at once; resolves when it is safe. Later puts of one id overtake earlier ones that are not yet written. */
   put(record: SessionRecord): Promise<void>
+  /** Visible at once, and written with the next put: for what is not to outlive this server yet. */
+  hold(record: SessionRecord): void
   remove(id: string): Promise<void>
   /** Resolves when nothing is left to be written. */
   flush(): Promise<void>
@@ -71,15 +74,17 @@ export async function openStore(storage: Storage): Promise<Store> {
     get: (id) => records.get(id),
     newest: (name) => records.get(names.get(name)?.at(-1) ?? ''),
     all: () => [...records.values()].reverse(),
-    liveCount: () => {
+    liveCount: (backend) => {
       let count = 0
-      for (const { session } of records.values()) if (!isEnded(session.status)) count++
+      for (const { session } of records.values())
+        if (!isEnded(session.status) && (backend === undefined || session.backend === backend)) count++
       return count
     },
     put(record) {
       index(record)
       return write(record.session.id)
     },
+    hold: index,
     remove(id) {
       const name = records.get(id)?.session.name
       if (name !== undefined) {
@@ -177,6 +182,10 @@ const recordSchema: v.GenericSchema<unknown, SessionRecord> = v.object({
     args: [],
     size: { cols: 160, rows: 48 },
   }),
+  told: v.optional(text, ''),
+  options: v.optional(entries(v.unknown()), {}),
+  hooks: v.optional(v.array(v.object({ name: text, ms: v.nullable(v.number()), kept: v.unknown() })), []),
+  limits: v.optional(v.object({ depth: v.number(), children: v.number() }), { depth: 3, children: 20 }),
 })
 
 /** Null when the record is damaged. A storage that cannot be read is a failure, not damage. */

@@ -2,12 +2,13 @@ import type { Agent } from './agent.ts'
 import { createBus, type Bus } from './bus.ts'
 import type { Limits } from './config.ts'
 import { createDialogs, type Dialogs } from './dialogs.ts'
+import { createReach, type Reach } from './reach.ts'
 import { createRegistries } from './registries.ts'
 import { advance, ending, isEnded, type Observation } from './session.ts'
 import type { Store } from './store.ts'
 import { createTranscripts, type Transcripts } from './transcripts.ts'
-import type { Backend } from './backend.ts'
-import type { Conversation, Event, Report, SessionRecord, Sight, Signal } from './types.ts'
+import type { Backend, Health } from './backend.ts'
+import type { Conversation, Event, Report, Session, SessionRecord, Sight, Signal } from './types.ts'
 
 /** A session as it has become, and the signals that came with it. */
 export interface Change {
@@ -30,6 +31,7 @@ export interface Supervisor {
   /** Ends a session that has no program. */
   fail(record: SessionRecord, reason: string): void
   readonly dialogs: Dialogs
+  readonly reach: Reach
   close(): void
 }
 
@@ -38,14 +40,17 @@ export interface SupervisorOptions {
   readonly agents: Readonly<Record<string, Agent>>
   readonly store: Store
   readonly limits: Limits
+  /** Told of a session that an earlier server was only about to start. */
+  readonly abandoned?: (record: SessionRecord) => Promise<void>
   readonly now: () => Date
   readonly log: (message: string, data?: Record<string, unknown>) => void
 }
 
 const recoverAgainMs = 5000
 
-export async function supervise({ backends, agents, store, limits, now, log }: SupervisorOptions): Promise<Supervisor> {
+export async function supervise({ backends, agents, store, limits, abandoned, now, log }: SupervisorOptions): Promise<Supervisor> {
   const changes = createBus<Change>()
+  const reach = createReach({ backends, now, log })
   const timers = new Set<ReturnType<typeof setTimeout>>()
   const problem = (message: string, id: string) => (error: unknown) => log(message, { id, error: String(error) })
 
@@ -77,8 +82,8 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
       }
       case 'signal': {
         const known = { ...record, conversation: talk(record, agent?.conversation?.(sight.signal) ?? null) }
-        const { event, at } = sight.signal
-        return advance(known, agent?.read(sight, known) ?? null, { source: 'hook', rule: event, at } satisfies Observation)
+        const { event, at, payload } = sight.signal
+        return advance(known, agent?.read(sight, known) ?? null, { source: 'hook', rule: ruleOf(event, payload), at } satisfies Observation)
       }
       case 'title': {
         const event = agent?.read(sight, record)
@@ -147,27 +152,43 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     save(advance(record, ending(exit, record.stopping)))
   }
 
-  function after(ms: number, task: () => void): void {
-    const timer = setTimeout(() => {
-      timers.delete(timer)
-      task()
-    }, ms)
+  /** Returns what does it at once instead. */
+  function after(ms: number, task: () => void): () => void {
+    const run = () => {
+      clearTimeout(timer)
+      if (timers.delete(timer)) task()
+    }
+    const timer = setTimeout(run, ms)
     timers.add(timer)
+    return run
+  }
+
+  /** Ends a session that never began. What its hooks made is undone first, which may take its time and holds up no other. */
+  function forsake(record: SessionRecord): void {
+    const end = () => fail({ ...record, hooks: [] }, 'the server stopped before it was started')
+    if (!abandoned || record.hooks.length === 0) return end()
+    abandoned(record).catch(problem('what its hooks made is not undone', record.session.id)).finally(end)
   }
 
   // ---- taking over after a restart -----------------------------------------------------------------------------------
+
+  /** Whether a backend's sessions of before are followed again; or what tries that at once. */
+  const recovery = new Map<string, 'done' | (() => void)>()
+  /** Why a backend could not be asked the last time, which is tried every few seconds. */
+  const obstacles = new Map<string, string>()
 
   /** Follows every live session of a backend again. One that was being started is there or never was: the backend's list decides. */
   async function recover(name: string, backend: Backend, ids: readonly string[]): Promise<void> {
     const live = ids.flatMap((id) => store.get(id) ?? []).filter(({ session }) => !isEnded(session.status))
     try {
-      for (const { session, handle, cursor, stopping } of live) {
-        if (!handle) continue
-        await backend.follow({ id: session.id, handle }, cursor)
-        if (stopping !== null) backend.stop(handle, limits.graceMs).catch(problem('a session does not end', session.id))
-        dialogs.expect(session.id)
-        attend(store.get(session.id)!)
+      const goOn = async ({ session: { id }, handle, cursor, stopping }: SessionRecord): Promise<void> => {
+        if (!handle) return
+        await backend.follow({ id, handle }, cursor)
+        if (stopping !== null) backend.stop(handle, limits.graceMs).catch(problem('a session does not end', id))
+        dialogs.expect(id)
+        attend(store.get(id)!)
       }
+      await Promise.all(live.map(goOn))
       const sightings = new Map((await backend.list()).map((sighting) => [sighting.id, sighting]))
       for (const { id, handle } of sightings.values()) {
         const session = store.get(id)?.session
@@ -176,23 +197,41 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
       for (const record of live.filter(({ handle }) => handle === null)) {
         const sighting = sightings.get(record.session.id)
         if (!sighting) {
-          fail(record, 'the server stopped before it was started')
+          forsake(record)
           continue
         }
         save({ ...record, handle: sighting.handle, session: { ...record.session, attach: backend.attach(sighting.handle) } })
         await backend.follow(sighting, record.cursor)
         dialogs.expect(record.session.id)
       }
+      recovery.set(name, 'done')
     } catch (error) {
-      log('a backend cannot be asked for its sessions', { backend: name, error: String(error) })
-      after(recoverAgainMs, () => void recover(name, backend, ids))
+      if (obstacles.get(name) !== String(error)) log('a backend cannot be asked for its sessions', { backend: name, error: String(error) })
+      obstacles.set(name, String(error))
+      recovery.set(
+        name,
+        after(recoverAgainMs, () => void recover(name, backend, ids)),
+      )
+    }
+  }
+
+  /** A place that is found again is told what it could not hear. */
+  function reached(name: string, backend: Backend, health: Health): void {
+    const wasLost = reach.lost(name) !== null
+    reach.tell(name, health)
+    const state = recovery.get(name)
+    if (!health.ok || !wasLost || state === undefined) return
+    if (state !== 'done') return state()
+    for (const { session, handle, stopping } of store.all()) {
+      if (session.backend !== name || isEnded(session.status) || stopping === null || !handle) continue
+      backend.stop(handle, limits.graceMs).catch(problem('a session does not end', session.id))
     }
   }
 
   for (const key of store.damaged) log('a damaged record was set aside', { key: `damaged:${key}` })
   await Promise.all(
     Object.entries(backends).map(async ([name, backend]) => {
-      await backend.open(apply)
+      await backend.open(apply, (health) => reached(name, backend, health))
       // Only those of before: one that is being started now has no handle either.
       const ids = store.all().flatMap(({ session }) => (session.backend === name ? [session.id] : []))
       await recover(name, backend, ids)
@@ -208,6 +247,7 @@ export async function supervise({ backends, agents, store, limits, now, log }: S
     save,
     fail,
     dialogs,
+    reach,
     close() {
       for (const timer of timers) clearTimeout(timer)
       registries.close()
@@ -224,4 +264,21 @@ function talk({ conversation }: SessionRecord, told: { id: string; transcript: s
   const known = conversation?.transcripts ?? []
   if (conversation?.id === told.id && (transcript === null || known.includes(transcript))) return conversation
   return { id: told.id, transcripts: transcript === null || known.includes(transcript) ? known : [...known, transcript] }
+}
+
+/** A guard tells which rule of its own a tool has broken. */
+function ruleOf(event: string, payload: unknown): string {
+  const { rule } = (payload ?? {}) as { readonly rule?: unknown }
+  return event.startsWith('guard_') && typeof rule === 'string' ? `${event}: ${rule.slice(0, 60)}` : event
+}
+
+/** Tells what clients see of a session whenever that is another. */
+export function sessionChanges(changes: Bus<Change>, tell: (session: Session) => void): () => void {
+  const last = new Map<string, Session>()
+  return changes.on(({ record: { session } }) => {
+    if (last.get(session.id) === session) return
+    if (isEnded(session.status)) last.delete(session.id)
+    else last.set(session.id, session)
+    tell(session)
+  })
 }

@@ -97,6 +97,23 @@ export interface SessionRecord {
   readonly deliveries: readonly Delivery[]
   /** What a resumed run is started with again. */
   readonly launch: Pick<Launch, 'args' | 'size'>
+  /** A digest of the instructions it was given; '' for none. */
+  readonly told: string
+  /** What the request said of hooks, with what a parent passes on. */
+  readonly options: HookOptions
+  /** What each hook of its launch did, outermost first. */
+  readonly hooks: readonly HookRecord[]
+  /** What its children may do. */
+  readonly limits: { readonly depth: number; readonly children: number }
+}
+
+/** A hook's part in a launch: how long it took by itself, and its own JSON, which it is handed back. */
+export interface HookRecord {
+  readonly name: string
+  /** Null until it is done. */
+  readonly ms: number | null
+  /** Null while it keeps nothing. */
+  readonly kept: unknown
 }
 
 /** A prompt, with what clients are not shown. */
@@ -153,6 +170,18 @@ export interface SpawnRequest {
   readonly size?: Size | undefined
   /** The id of an ended run, whose agent's conversation goes on in this one. */
   readonly resume?: string | undefined
+  /** What hooks are to do, by their names: their own options, or false to leave one out. */
+  readonly hooks?: HookOptions | undefined
+  /** What its children may do; never more than its own parent may. */
+  readonly limits?: ChildLimits | undefined
+}
+
+export type HookOptions = Readonly<Record<string, unknown>>
+
+/** How many generations may follow, and how many live children a session may have. */
+export interface ChildLimits {
+  readonly depth?: number | undefined
+  readonly children?: number | undefined
 }
 
 /** What is to be other than in the run that is resumed. */
@@ -177,6 +206,23 @@ export interface Launch {
   readonly env: Readonly<Record<string, string>>
   readonly args: readonly string[]
   readonly size: Size
+  /** What the agent is told of itself and its user, in its own channel for that: it outlasts compaction, a cleared conversation and a resume. In order. */
+  readonly instructions: readonly Instruction[]
+  /** The run that is resumed was given these very instructions; true as well when there were none and are none. */
+  readonly areInstructionsKnown: boolean
+  /** Files to put into the session's directory, by name; an agent's own come on top. */
+  readonly files: Readonly<Record<string, string>>
+  /**
+   * Names of shell scripts in `files` that the agent runs before each use of a tool, in order: `sh <directory>/<name>` with
+   * the agent's own JSON about the tool on standard input. Exit code 2 forbids it, and standard error says why, for the agent to read.
+   */
+  readonly guards: readonly string[]
+}
+
+/** A text under a title. */
+export interface Instruction {
+  readonly title: string
+  readonly text: string
 }
 
 /**

@@ -1,13 +1,13 @@
-import { existsSync } from 'node:fs'
-import { readdir, rename } from 'node:fs/promises'
+import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { execa } from 'execa'
 import { afterAll, afterEach, beforeAll, describe, expect, it, type TestContext } from 'vitest'
-import type { Message } from '../../src/runtime/agent.ts'
-import type { Prompt, Session, Status, Step } from '../../src/runtime/types.ts'
-import type { TestApp } from '../support/app.ts'
+import { guard } from '../../src/plugins/hooks/guard/guard.ts'
+import { identity } from '../../src/plugins/hooks/identity.ts'
+import type { Hook } from '../../src/runtime/hook.ts'
+import type { Prompt, Status } from '../../src/runtime/types.ts'
 import { kill } from '../support/tmux.ts'
 import { pass, until } from '../support/wait.ts'
+import { promptMs, slowMs, takeSeat, type AgentPlace, type Seat } from './seat.ts'
 
 /**
  * What every agent's plugin has to do, told with the real program in a real terminal and a stand-in for its model. It
@@ -25,7 +25,7 @@ import { pass, until } from '../support/wait.ts'
 export interface AgentHarness {
   readonly name: string
   /** A server with this agent. A careful one asks before it runs a command, others never. */
-  open(options: { readonly careful: boolean }): Promise<AgentPlace>
+  open(options: { readonly careful: boolean; readonly hooks?: readonly Hook[] }): Promise<AgentPlace>
   readonly permission: Can<{
     /** What to say so that it asks whether it may run a command. */
     ask(command: string): string
@@ -42,6 +42,8 @@ export interface AgentHarness {
     readonly denyMessage: Can<true | 'next turn'>
     /** That its dialogs about several tools come in an order that is known. */
     readonly oneByOne?: Can<true>
+    /** About how many tools it may ask at the same time. Default 1. */
+    readonly atOnce?: number
     /** Keys that close the dialog without an answer, which ends the turn. */
     readonly dismiss: Can<readonly string[]>
     /** It may tell that it works between a dialog's end and the end of the turn, which both come of one key. Default false. */
@@ -63,6 +65,8 @@ export interface AgentHarness {
   readonly subAgent: Can<(text: string) => string>
   /** A place whose model has usage limits: [limit SECONDS]. When `resumes`, they end soon, and sessions go on by themselves then. */
   readonly limit: Can<(options: { readonly resumes: boolean }) => Promise<AgentPlace>>
+  /** Whether a resumed conversation has nothing more of what it was told of itself before; otherwise it is told what holds instead. Default true. */
+  readonly rewrites?: boolean
   /** What a person types for it. */
   readonly compact: Can<string>
   readonly clear: Can<string>
@@ -79,22 +83,6 @@ export interface Question {
   readonly options: readonly string[]
 }
 
-export interface AgentPlace {
-  readonly app: TestApp
-  /** How long a dialog may take to close before its key is pressed again, which the composer would get else. Default 700. */
-  readonly keyMs?: number
-  /** The requests of conversations that came to the model, in whatever form. */
-  readonly requests: readonly unknown[]
-  /** The last thing that a person said in the last of them; '' before the first. */
-  heard(): string
-  /** What a tool answered last in the last of them; '' where none did. */
-  result(): string
-}
-
-/** A status has to be right within a second; how it would be known otherwise takes six or sixty. A machine under load is slow. */
-const promptMs = 4000
-const slowMs = 30_000
-
 export function agentSuite(harness: AgentHarness): void {
   // What a real program does depends on a machine's load, too; vitest shows what needed a second try.
   describe(`${harness.name}, as every agent,`, { retry: 1 }, () => {
@@ -107,7 +95,7 @@ export function agentSuite(harness: AgentHarness): void {
 function works(harness: AgentHarness): void {
   let seat: Seat
   beforeAll(async () => {
-    seat = takeSeat(await harness.open({ careful: false }))
+    seat = takeSeat(await harness.open({ careful: false, hooks: [identity(), guard()] }))
   })
   afterAll(() => seat?.close())
   afterEach(({ task }) => void (task.result?.state === 'fail' && seat?.course()))
@@ -175,6 +163,22 @@ function works(harness: AgentHarness): void {
     // One answer, however many tools it calls, and one after them.
     await seat.texts('done')
     await until(() => seat.session().usage!['outputTokens'] === cost + 10, { what: 'what two answers cost' })
+  })
+
+  it('is kept from a dangerous command, and the model reads why', async () => {
+    await seat.ready()
+    const [forbidden, allowed] = [seat.file(), seat.file()]
+    await seat.send(`[bash touch ${forbidden}; git push --force origin main] stop`)
+    await until(() => seat.place.result().includes('force-push'), { timeout: slowMs, what: 'the reason as the answer of the tool' })
+    expect(seat.place.result()).toContain('Push to a branch of your own')
+    await seat.is('idle')
+    expect(seat.exists(forbidden)).toBe(false)
+    expect(seat.trail().map(({ rule }) => rule)).toContain('guard_blocked: force-push')
+    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.send(`[bash touch ${allowed}; echo "git push --force origin main"] go on`)
+    await seat.made(allowed)
+    await seat.is('idle')
+    seat.course()
   })
 
   it('is idle when it is interrupted while it answers', async () => {
@@ -551,6 +555,8 @@ function works(harness: AgentHarness): void {
   })
 
   it('told most of this within a second', () => seat.wasPrompt())
+
+  describe('takes what hooks give it', () => instructed(harness, () => seat))
 }
 
 function asks(harness: AgentHarness): void {
@@ -562,14 +568,16 @@ function asks(harness: AgentHarness): void {
   afterAll(() => seat?.close())
   afterEach(({ task }) => void (task.result?.state === 'fail' && seat?.course()))
 
-  async function asked(ask: string, shows: string): Promise<Prompt> {
+  /** What it asks first; it may ask for `atMost` tools at the same time. */
+  async function asked(ask: string, shows: string, atMost = 1): Promise<Prompt> {
     await seat.ready()
     const { status, body } = await seat.send(ask)
     expect(status, JSON.stringify(body)).toBe(200)
     await seat.shows(shows)
     await seat.is('waiting')
     const open = await seat.prompts()
-    expect(open).toHaveLength(1)
+    expect(open.length).toBeGreaterThan(0)
+    expect(open.length).toBeLessThanOrEqual(atMost)
     return open[0]!
   }
   async function askedToRun(context: TestContext, file: string) {
@@ -687,11 +695,11 @@ function asks(harness: AgentHarness): void {
     stopped(permission, 'running', 'waiting', 'idle')
   })
 
-  it('asks about two tools that were called at once, one after another', async (context) => {
+  it('asks about two tools that were called at once', async (context) => {
     const permission = able(context, harness.permission)
     able(context, permission.oneByOne ?? true)
     const [one, two] = [seat.file(), seat.file()]
-    const first = await asked(`${permission.ask(`touch ${one}`)} ${permission.ask(`touch ${two}`)}`, permission.shows)
+    const first = await asked(`${permission.ask(`touch ${one}`)} ${permission.ask(`touch ${two}`)}`, permission.shows, permission.atOnce)
     await seat.post(`prompts/${first.id}`, { choice: 'allow' })
     const second = await until(async () => (await seat.prompts()).find(({ id }) => id !== first.id), { what: 'the second prompt' })
     await seat.is('waiting')
@@ -849,233 +857,92 @@ function limited(harness: AgentHarness): void {
   })
 }
 
+/** Everything that could be lost on the way: quotes of all languages, what looks like a variable or an import, and length. */
+const trying = [
+  `"double" 'single' \`back\` \\ """three""" '''three''' $HOME $(id) \${x} {{x}} %s @nobody.md <system> é 漢字 🙂`,
+  ...Array.from({ length: 900 }, (_, line) => `${line}: what an agent is told of itself has to arrive whole, to the last word of it.`),
+].join('\n')
+
+function instructed(harness: AgentHarness, taken: () => Seat): void {
+  let seat: Seat
+  const write = (name: string, text: string) => writeFile(join(seat.place.app.project, name), text)
+  beforeAll(async () => {
+    seat = taken()
+    expect(Buffer.byteLength(trying)).toBeGreaterThan(61_000)
+    await write('AGENT.md', `I am ${trying}`)
+    await write('USER.md', 'The user is called Otto.')
+    await seat.spawn('[say ready] begin')
+    await until(() => seat.place.heard().includes('begin'), { timeout: 2 * slowMs, what: 'the first turn' })
+    await seat.is('idle', slowMs)
+  }, 4 * slowMs)
+
+  /** How often the last request has a text, whatever the form of its body. */
+  const told = (text: string) => stringsOf(seat.place.requests.at(-1)).reduce((sum, each) => sum + each.split(text).length - 1, 0)
+  const isTold = () => {
+    expect(told(`# Who you are (AGENT.md)\n\nI am ${trying}\n\n# Whom you work for (USER.md)\n\nThe user is called Otto.`)).toBe(1)
+    expect(told('What you remember')).toBe(0)
+  }
+
+  it('is told who it is from the first request on, and 61 KB of that whole', isTold)
+
+  it('still knows after a compaction', async (context) => {
+    const compact = able(context, harness.compact)
+    // Some compact nothing that is so short.
+    await seat.send('before the compaction')
+    await seat.shows('heard: before the compaction')
+    await seat.is('idle', slowMs)
+    const asked = seat.asked()
+    await seat.write(compact)
+    // One that is still reading its own commands takes the first for a choice among them.
+    await seat.pressUntil(['Enter'], () => seat.asked() > asked, 20)
+    await seat.was('running')
+    await seat.is('idle', slowMs)
+    await seat.send('after the compaction')
+    await seat.heard('after the compaction')
+    isTold()
+    await seat.is('idle', slowMs)
+  })
+
+  it('still knows when its conversation was cleared', async (context) => {
+    const clear = able(context, harness.clear)
+    await seat.send('before the clearing')
+    await seat.shows('heard: before the clearing')
+    await seat.is('idle', slowMs)
+    await seat.command(clear)
+    await until(async () => !(await seat.output(40)).includes('heard: before the clearing'), { what: 'a clear screen' })
+    await seat.send('after the clearing')
+    await seat.heard('after the clearing')
+    isTold()
+    await seat.is('idle', slowMs)
+  })
+
+  it(
+    'is told anew when it is resumed',
+    async () => {
+      await until(async () => (await seat.messages()).at(-1)?.role === 'assistant', { what: 'the record of the last turn' })
+      await seat.remove()
+      await write('AGENT.md', 'I am somebody else.')
+      await write('MEMORY.md', 'I was ended once.')
+      expect((await seat.post('resume', { prompt: 'who are you?' })).status).toBe(201)
+      await until(() => seat.place.heard().includes('who are you?'), { timeout: 3 * slowMs, what: 'the model to hear it' })
+      expect(told('after the clearing')).toBeGreaterThan(0)
+      expect(told('I am somebody else.')).toBe(1)
+      expect(told('# What you remember (MEMORY.md)\n\nI was ended once.')).toBe(1)
+      if (harness.rewrites ?? true) expect(told('has to arrive whole')).toBe(0)
+      else expect(told('From now on this holds, in place of')).toBe(1)
+    },
+    5 * slowMs,
+  )
+}
+
+/** Every text in a value. */
+function stringsOf(value: unknown): string[] {
+  if (typeof value === 'string') return [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsOf) : []
+}
+
 /** What an agent can; skips the case with the reason when it cannot. */
 function able<T>(context: TestContext, can: Can<T>): T {
   if (typeof can === 'object' && can !== null && 'cannot' in can) context.skip(can.cannot)
   return can as T
-}
-
-interface Told {
-  readonly status: number
-  readonly body: Session & {
-    readonly session?: Session
-    readonly stage?: string
-    readonly timedOut?: boolean
-    readonly error?: { readonly code: string; readonly data: Readonly<Record<string, unknown>> }
-  }
-}
-
-/** One session after another, as several cases use it. */
-type Seat = ReturnType<typeof takeSeat>
-
-function takeSeat(place: AgentPlace) {
-  const { app } = place
-  let name = ''
-  let runs = 0
-  let marks = 0
-  let seen: Step[] = []
-  let last: string | null = null
-  let was: Status | null = null
-  const delays: number[] = []
-  // The trail is short; nothing of it may be missed.
-  const recorder = setInterval(record, 20)
-
-  function record(): void {
-    if (name === '') return
-    const { trail } = app.runtime.explain(name)
-    const texts = trail.map((step) => JSON.stringify(step))
-    seen.push(...trail.slice(last === null ? 0 : texts.lastIndexOf(last) + 1))
-    last = texts.at(-1) ?? last
-  }
-
-  async function request(path: string, init: RequestInit = {}): Promise<Told> {
-    const answer = await app.request(path, init)
-    return { status: answer.status, body: (await answer.json()) as Told['body'] }
-  }
-  const get = async <T>(path: string): Promise<T> => (await app.request(`/sessions/${name}/${path}`)).json() as Promise<T>
-  const post = async (path: string, body: object = {}, ref = name): Promise<Told> => {
-    record()
-    const told = await request(`/sessions/${ref}/${path}`, { method: 'POST', body: JSON.stringify(body) })
-    // A new run has a trail of its own.
-    if (path === 'resume' && told.status === 201) last = was = null
-    return told
-  }
-  const session = (): Session => app.runtime.get(name)
-  const output = async (lines = 60): Promise<string> => (await app.request(`/sessions/${name}/output?lines=${lines}`)).text()
-  const pane = () => app.tmux('capture-pane', '-p', '-t', `=${name}:`)
-
-  async function begin(request_: object): Promise<Told> {
-    if (name !== '') await remove()
-    name = `s${++runs}`
-    last = was = null
-    seen = []
-    return request('/sessions/spawn', { method: 'POST', body: JSON.stringify({ name, ...request_ }) })
-  }
-  async function spawn(prompt: string): Promise<void> {
-    const { status, body } = await begin({ prompt })
-    expect(status, JSON.stringify(body)).toBe(201)
-  }
-  async function is(status: Status, timeout = promptMs): Promise<void> {
-    const began = Date.now()
-    await until(() => session().status === status, { timeout, what: `session ${name} to be ${status}; it is ${session().status}` }).catch(
-      async (error: unknown) => {
-        throw new Error(`${String(error)}\n${explain()}\n${await output()}`, { cause: error })
-      },
-    )
-    if (timeout === promptMs) delays.push(Date.now() - began)
-  }
-  const explain = (): string =>
-    app.runtime
-      .explain(name)
-      .trail.map(({ at, source, rule, event, status }) => `${at} ${source} ${rule}: ${event} → ${status}`)
-      .join('\n')
-
-  /** A new session that has done its first turn. */
-  async function restart(prompt: string): Promise<void> {
-    await spawn(prompt)
-    await until(() => place.heard().includes(prompt), { timeout: slowMs, what: 'the first turn' })
-    await is('idle', slowMs)
-    expect(course()).toEqual(['starting', 'running', 'idle'])
-    await until(async () => (await messages()).length > 1, { what: 'the record of the first turn' })
-  }
-  const messages = () => get<Message[]>('messages')
-  function course(): Status[] {
-    record()
-    const statuses = [...(was === null ? [] : [was]), ...seen.map(({ status }) => status)]
-    const all = statuses.filter((status, place) => status !== statuses[place - 1])
-    const told = was === null ? all : all.slice(1)
-    was = all.at(-1) ?? was
-    seen = []
-    return told
-  }
-  async function remove(): Promise<Told> {
-    record()
-    const told = await request(`/sessions/${name}`, { method: 'DELETE' })
-    record()
-    return told
-  }
-  /** Presses the keys until it has an effect; not while they may still have one. */
-  async function pressUntil(keys: readonly string[], check: () => boolean | Promise<boolean>): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      await press(...keys)
-      const done = await until(check, { timeout: place.keyMs ?? 700, what: `what ${keys.join(' ')} does` }).catch((error: unknown) => {
-        if (tries === 4) throw error
-        return false
-      })
-      if (done) return
-    }
-  }
-  async function press(...keys: readonly string[]): Promise<void> {
-    for (const key of keys) await app.tmux('send-keys', '-t', `=${name}:`, key)
-  }
-  async function write(text: string): Promise<void> {
-    await app.tmux('send-keys', '-t', `=${name}:`, '-l', '--', text)
-    await shows(text)
-  }
-  async function shows(text: string): Promise<void> {
-    const squeeze = (words: string) => words.replace(/\s+/g, '')
-    await until(async () => squeeze(await output()).includes(squeeze(text)), { what: `the screen to show "${text}"` }).catch(
-      async (error: unknown) => {
-        throw new Error(`${String(error)}\n${explain()}\n${await output()}`, { cause: error })
-      },
-    )
-  }
-  const processes = async (): Promise<string[]> => (await execa('ps', ['-A', '-ww', '-o', 'pid=,ppid=,stat=,args='])).stdout.split('\n')
-
-  return {
-    place,
-    begin,
-    spawn,
-    restart,
-    remove,
-    session,
-    post,
-    press,
-    pressUntil,
-    write,
-    shows,
-    output,
-    pane,
-    is,
-    course,
-    /** The session has been that in the course so far, for however short a time. */
-    async was(status: Status): Promise<void> {
-      const check = () => {
-        record()
-        return seen.some((step) => step.status === status)
-      }
-      await until(check, { timeout: promptMs, what: `session ${name} to have been ${status}` })
-    },
-    /** The session is idle, as it was since the case before; after one that failed it is another. */
-    async ready(): Promise<void> {
-      record()
-      const isIdle = name !== '' && session().status === 'idle' && was !== null
-      if (isIdle && seen.every(({ status }) => status === was)) return void (seen = [])
-      if (isIdle) expect.soft(course(), 'what it was after the case before').toEqual([])
-      else await restart('[say ready] get ready')
-    },
-    send: (text: string, more: object = {}) => post('input', { text, ...more }),
-    interrupt: () => post('interrupt'),
-    inputs: async () => app.runtime.inputs(name),
-    messages,
-    /** The texts of the conversation up to the one that is awaited: it is written a little after it is said. */
-    texts: (last: string) =>
-      until(
-        async () => {
-          const all = (await messages()).map(({ text }) => text)
-          return all.at(-1) === last && all
-        },
-        { what: `the message "${last}"` },
-      ),
-    prompts: () => get<Prompt[]>('prompts'),
-    trail: () => [...seen, ...app.runtime.explain(name).trail.slice(-3)],
-    asked: () => place.requests.length,
-    heard: (text: string) => until(() => place.heard().includes(text), { timeout: slowMs, what: `the model to hear "${text}"` }),
-    /** A person types a command and Enter. */
-    async command(text: string): Promise<void> {
-      await write(text)
-      // As a person does: an Enter that comes at once may count as a part of a paste.
-      await pass(200)
-      await press('Enter')
-    },
-    answerAtTerminal: (shows: string, keys: readonly string[]) => pressUntil(keys, async () => !(await output()).includes(shows)),
-    file: () => `file-${++marks}`,
-    exists: (file: string) => existsSync(join(app.project, file)),
-    made: (file: string) => until(() => existsSync(join(app.project, file)), { timeout: slowMs, what: `the file ${file}` }),
-    make: (file: string) => execa('touch', [join(app.project, file)]),
-    /** A number of seconds that only one process in the world sleeps for. */
-    mark: () => `${86_400 + ++marks}.${process.pid}${Date.now() % 100_000}`,
-    gone: (mark: string) =>
-      until(async () => !(await processes()).some((row) => !/^\s*\d+\s+\d+\s+Z/.test(row) && row.includes(`sleep ${mark}`)), {
-        what: `sleep ${mark} to be gone`,
-      }),
-    /** No hook waits for an answer any more. */
-    nobodyWaits: () =>
-      until(
-        async () => {
-          const dirs = await readdir(join(app.state, 'sessions'))
-          const rows = await processes()
-          return !rows.some((row) =>
-            dirs.some((dir) => row.includes(`${dir}/answers/`) || (row.includes(`${dir}/hook.sh`) && row.endsWith(' wait'))),
-          )
-        },
-        { timeout: promptMs, what: 'no hook to wait' },
-      ),
-    /** The program itself, as its launcher started it. */
-    async programs(): Promise<number[]> {
-      const launcher = (await app.tmux('display-message', '-p', '-t', `=${name}:`, '#{pane_pid}')).trim()
-      return (await processes()).flatMap((row) => {
-        const [pid, parent] = row.trim().split(/\s+/)
-        return parent === launcher ? [Number(pid)] : []
-      })
-    },
-    wasPrompt(): void {
-      const sorted = delays.toSorted((a, b) => a - b)
-      expect(sorted[Math.floor(sorted.length * 0.9)] ?? 0, `the delays were ${sorted.join(' ')}`).toBeLessThan(1000)
-    },
-    async close(): Promise<void> {
-      clearInterval(recorder)
-      await app.close()
-    },
-  }
 }

@@ -7,10 +7,10 @@ import {
   parseAnswer,
   parseUntrusted,
   quote,
-  shellQuote,
   unvis,
   versionNumber,
 } from '../../src/plugins/backends/tmux/protocol.ts'
+import { shellQuote } from '../../src/plugins/backends/quote.ts'
 
 /** Any text that a program can be given: no NUL and no half characters. */
 const anyText = fc.string({ unit: 'binary' }).map((text) => text.replaceAll('\0', ''))

@@ -6,11 +6,12 @@ import * as fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Control } from '../../src/plugins/backends/tmux/control.ts'
 import { tmux } from '../../src/plugins/backends/tmux/tmux.ts'
+import { backendConformance } from '../../src/conformance.ts'
+import { nasty } from '../../src/conformance/stage.ts'
 import type { Backend } from '../../src/runtime/backend.ts'
 import type { Command, Exit, Handle, Keystroke, Report } from '../../src/runtime/types.ts'
 import { kill, openPlace, program, programVersion, type TmuxPlace } from '../support/tmux.ts'
 import { until } from '../support/wait.ts'
-import { backendConformance, nasty } from './conformance.ts'
 
 backendConformance('tmux', openPlace)
 
@@ -470,8 +471,10 @@ describe('tmux itself', () => {
   beforeAll(async () => {
     place = await openPlace()
     control = new Control(
-      [program, '-L', place.socket, '-f', '/dev/null', '-u', '-C', 'new-session', '-s', 'x', 'cat'],
-      { PATH: process.env['PATH']!, TERM: 'xterm' },
+      {
+        argv: [program, '-L', place.socket, '-f', '/dev/null', '-u', '-C', 'new-session', '-s', 'x', 'cat'],
+        env: { PATH: process.env['PATH']!, TERM: 'xterm' },
+      },
       () => {},
     )
   })

@@ -14,14 +14,21 @@ export interface AgentApp<Model> extends TestApp {
 export interface AgentAppOptions<Model> {
   readonly model: Model
   readonly home: string
-  /** How long a status may take to come, in milliseconds. Default 30 seconds. */
+  /** How long a status may take to come, in milliseconds. Default 60 seconds. */
   readonly timeout?: number
+}
+
+/** What is known of a session, and its screen. */
+async function told({ runtime }: TestApp, name: string): Promise<string> {
+  const { session, trail } = runtime.explain(name)
+  const steps = trail.map(({ at, source, rule, event, status }) => `${at} ${source} ${rule}: ${event} → ${status}`)
+  return [...steps, JSON.stringify(session.evidence), (await runtime.output(name, 60)).text].join('\n')
 }
 
 /** Closing it closes the model, and removes the home. */
 export function agentApp<Model extends { close(): Promise<void> }>(
   app: TestApp,
-  { model, home, timeout = 30_000 }: AgentAppOptions<Model>,
+  { model, home, timeout = 60_000 }: AgentAppOptions<Model>,
 ): AgentApp<Model> {
   return {
     ...app,
@@ -37,7 +44,9 @@ export function agentApp<Model extends { close(): Promise<void> }>(
           return statuses.includes(session.status) && session
         },
         { timeout, what: `session ${name} is ${statuses.join(' or ')}` },
-      ),
+      ).catch(async (error: unknown) => {
+        throw new Error(`${String(error)}\n${await told(app, name)}`, { cause: error })
+      }),
     async close() {
       await app.close()
       await model.close()

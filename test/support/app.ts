@@ -5,17 +5,21 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAdaptorServer } from '@hono/node-server'
 import { execa } from 'execa'
-import { createStorage, type Storage } from 'unstorage'
+import { createStorage, prefixStorage, type Storage } from 'unstorage'
 import { createApp } from '../../src/app.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
 import { tmux } from '../../src/plugins/backends/tmux/tmux.ts'
 import { files } from '../../src/plugins/storage/files.ts'
-import { defaultLimits, type Limits } from '../../src/runtime/config.ts'
+import { defaultLimits, type BackendFactory, type BackendState, type Limits } from '../../src/runtime/config.ts'
 import { createIds } from '../../src/runtime/id.ts'
 import { openOnce } from '../../src/runtime/once.ts'
 import { createRuntime, type Runtime } from '../../src/runtime/runtime.ts'
+import type { Hook } from '../../src/runtime/hook.ts'
+import { createSessionTokens } from '../../src/runtime/session-token.ts'
+import type { LazyPlugin, Plugin } from '../../src/runtime/plugin.ts'
 import { openStore } from '../../src/runtime/store.ts'
 import type { Agent } from '../../src/runtime/agent.ts'
+import type { Backend } from '../../src/runtime/backend.ts'
 import { endServer } from './tmux.ts'
 
 export interface TestApp {
@@ -42,10 +46,16 @@ export interface TestApp {
 export interface TestAppOptions {
   readonly agents?: Readonly<Record<string, Agent>>
   readonly limits?: Partial<Limits>
+  /** Default: `local`, a tmux of its own. */
+  readonly backends?: Readonly<Record<string, Backend | BackendFactory>>
   /** The tmux program. */
   readonly program?: string
   readonly storage?: Storage
   readonly onLimit?: 'wait' | 'resume'
+  readonly hooks?: readonly Hook[]
+  readonly plugins?: readonly (Plugin | LazyPlugin)[]
+  /** Sessions get the address of the app and a token of their own. Default false. */
+  readonly access?: boolean
   readonly environment?: Readonly<Record<string, string>>
 }
 
@@ -59,8 +69,14 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
   const logged: string[] = []
   const log = (message: string, data?: unknown) => void logged.push(JSON.stringify({ message, data }))
 
+  const backends = Object.entries(options.backends ?? { local: tmux(options.program === undefined ? {} : { program: options.program }) })
+  const placeOf = (name: string): BackendState =>
+    name === 'local'
+      ? { directory: state, socket, project, kept: state, log }
+      : { directory: join(state, 'backends', name), socket: `${socket}-${name}`, project, kept: state, log }
+
   async function sweep(): Promise<void> {
-    await endServer(socket)
+    for (const [name] of backends) await endServer(placeOf(name).socket)
     await rm(directory, { recursive: true, force: true, maxRetries: 10 })
   }
   // The environment of the backend's own tmux, so that both find the same socket.
@@ -74,25 +90,50 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
   try {
     await Promise.all([mkdir(state, { recursive: true }), mkdir(project, { recursive: true })])
     const newId = createIds()
+    const sessionTokens = createSessionTokens(token)
     const start = async () => {
       const storage = options.storage ?? createStorage({ driver: files({ base: join(state, 'store') }) })
       return createRuntime({
-        backends: { local: tmux(options.program === undefined ? {} : { program: options.program })({ directory: state, socket }) },
+        backends: Object.fromEntries(
+          backends.map(([name, backend]) => [
+            name,
+            typeof backend === 'function' ? backend({ ...placeOf(name), storage: prefixStorage(storage, `backends:${name}`) }) : backend,
+          ]),
+        ),
         agents: options.agents ?? { shell: shell() },
+        hooks: options.hooks ?? [],
         store: await openStore(storage),
         once: await openOnce(storage, newId, () => new Date()),
         onLimit: options.onLimit ?? 'wait',
         limits: { ...defaultLimits, graceMs: 300, ...options.limits },
         cwd: project,
         environment: { INSTAR_TOKEN: token, ...(options.environment ?? process.env) },
+        access: options.access ? async (id) => ({ INSTAR_URL: await listen(), INSTAR_TOKEN: await sessionTokens.of(id) }) : undefined,
         newId,
         log,
       })
     }
     let runtime = await start()
-    const appOf = () => createApp(runtime, { token, version: '1.2.3', allowedHosts: ['Instar.example.com'], log })
+    const protective = options.hooks?.flatMap(({ name, isProtective }) => (isProtective ? [name] : [])) ?? []
+    const appOf = () =>
+      createApp(runtime, {
+        token,
+        version: '1.2.3',
+        allowedHosts: ['Instar.example.com'],
+        sessionTokens,
+        protective,
+        plugins: options.plugins ?? [],
+        log,
+      })
     let app = appOf()
     let server: ReturnType<typeof createAdaptorServer> | null = null
+    async function listen(): Promise<string> {
+      if (!server) {
+        server = createAdaptorServer({ fetch: (request: Request) => app.fetch(request) })
+        await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve))
+      }
+      return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    }
     return {
       get runtime() {
         return runtime
@@ -113,13 +154,7 @@ export async function testApp(options: TestAppOptions = {}): Promise<TestApp> {
         if (headers.get('authorization') === '') headers.delete('authorization')
         return app.request(path, { ...init, headers })
       },
-      async listen() {
-        if (!server) {
-          server = createAdaptorServer({ fetch: (request: Request) => app.fetch(request) })
-          await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve))
-        }
-        return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-      },
+      listen,
       async tmux(...args) {
         const { stdout, stderr, failed } = await ask(...args)
         if (failed) throw new Error(stderr)

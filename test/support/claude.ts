@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path'
 import { claude, type ClaudeOptions } from '../../src/plugins/agents/claude.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
 import type { Agent } from '../../src/runtime/agent.ts'
-import type { AgentHarness, AgentPlace } from '../agents/suite.ts'
+import type { AgentPlace } from '../agents/seat.ts'
+import type { AgentHarness } from '../agents/suite.ts'
 import { agentApp, type AgentApp } from './agent.ts'
 import { testApp, type TestAppOptions } from './app.ts'
 import { lastToolResult, lastUserText, startModel, type MessagesRequest, type Model } from './model.ts'
@@ -16,7 +17,7 @@ export type ClaudeVersion = keyof typeof claudePackages
 
 export type ClaudeApp = AgentApp<Model>
 
-export interface ClaudeAppOptions extends Pick<TestAppOptions, 'onLimit'> {
+export interface ClaudeAppOptions extends Pick<TestAppOptions, 'onLimit' | 'hooks' | 'backends'> {
   /** Only a subscription has usage limits. Default false: a gateway. */
   readonly subscription?: boolean
   /** A limit ends a second after it is told of; claude tells the minute of its end only. Default false. */
@@ -63,9 +64,9 @@ export async function claudeApp(
 /** What the suite of all agents needs to know of it. */
 export const claudeHarness = (version: ClaudeVersion): AgentHarness => ({
   name: `Claude Code ${version}`,
-  async open({ careful }) {
+  async open({ careful, hooks = [] }) {
     const mode = version === '2.1.197' ? 'default' : 'manual'
-    const app = await claudeApp(version, careful ? { permissionMode: mode, sandbox: false } : {})
+    const app = await claudeApp(version, careful ? { permissionMode: mode, sandbox: false } : {}, { hooks })
     const { requests } = app.model
     const last =
       <T>(read: (request: MessagesRequest) => T) =>
@@ -124,7 +125,7 @@ const ending = (agent: Agent): Agent => ({
 })
 
 /** The program itself, in the package for this platform: it is there also where npm runs no install scripts. */
-function programOf(version: ClaudeVersion): string {
+export function programOf(version: ClaudeVersion): string {
   const own = createRequire(import.meta.url).resolve(`${claudePackages[version]}/package.json`)
   const platform = createRequire(own).resolve(`@anthropic-ai/claude-code-${process.platform}-${process.arch}/package.json`)
   return join(dirname(platform), 'claude')

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { codex, type CodexOptions } from '../../src/plugins/agents/codex.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
-import type { AgentHarness, AgentPlace } from '../agents/suite.ts'
+import type { AgentPlace } from '../agents/seat.ts'
+import type { AgentHarness } from '../agents/suite.ts'
 import { agentApp, type AgentApp } from './agent.ts'
 import { testApp, type TestAppOptions } from './app.ts'
 import { lastToolResult, lastUserText, startResponses, type Responses, type ResponsesRequest } from './openai.ts'
@@ -12,7 +13,7 @@ import { lastToolResult, lastUserText, startResponses, type Responses, type Resp
 export type CodexApp = AgentApp<Responses>
 
 /** The app with the real codex, a fresh home, and a stand-in for the model on loopback. */
-export async function codexApp(options: CodexOptions = {}, more: Pick<TestAppOptions, 'onLimit'> = {}): Promise<CodexApp> {
+export async function codexApp(options: CodexOptions = {}, more: Pick<TestAppOptions, 'onLimit' | 'hooks'> = {}): Promise<CodexApp> {
   const home = await mkdtemp(join(tmpdir(), 'instar-codex-'))
   const model = await startResponses()
   // The user's own settings, with which ours must merge.
@@ -39,7 +40,8 @@ export async function codexApp(options: CodexOptions = {}, more: Pick<TestAppOpt
 /** What the suite of all agents needs to know of it. */
 export const codexHarness = (): AgentHarness => ({
   name: 'Codex 0.169.0',
-  open: async ({ careful }) => place(await codexApp(careful ? { approval: 'on-request', sandbox: 'workspace-write' } : { bypass: true })),
+  open: async ({ careful, hooks = [] }) =>
+    place(await codexApp(careful ? { approval: 'on-request', sandbox: 'workspace-write' } : { bypass: true }, { hooks })),
   permission: {
     ask: (command) => `[bash ${command}] [outside]`,
     shows: 'esc to cancel',
@@ -60,6 +62,7 @@ export const codexHarness = (): AgentHarness => ({
   subAgent: (text) =>
     `[tool collaboration.spawn_agent ${JSON.stringify({ task_name: 'sub', fork_turns: 'none', message: text })}] [then collaboration.wait_agent {}]`,
   limit: async ({ resumes }) => place(await codexApp({ bypass: true }, { onLimit: resumes ? 'resume' : 'wait' })),
+  rewrites: false,
   compact: '/compact',
   clear: '/clear',
   exit: '/quit',

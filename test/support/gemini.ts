@@ -11,9 +11,9 @@ import { lastToolResult, lastUserText, startGenerative, type GenerateRequest, ty
 
 export type GeminiApp = AgentApp<Generative>
 
-export interface GeminiSetting extends Pick<TestAppOptions, 'onLimit'> {
+export interface GeminiSetting extends Pick<TestAppOptions, 'onLimit' | 'hooks'> {
   /** Whether the user has put our hooks into his settings. Default true. */
-  readonly hooks?: boolean
+  readonly ours?: boolean
   /** More of the user's settings, by their sections. */
   readonly settings?: Readonly<Record<string, object>>
   /** Where everything is put. Default: the system's directory for that. */
@@ -23,7 +23,7 @@ export interface GeminiSetting extends Pick<TestAppOptions, 'onLimit'> {
 
 /** The app with the real Gemini CLI, a fresh home, and a stand-in for the API on loopback. */
 export async function geminiApp(options: GeminiOptions = {}, setting: GeminiSetting = {}): Promise<GeminiApp> {
-  const { hooks = true, settings = {}, directory = tmpdir(), environment = {}, ...more } = setting
+  const { ours = true, settings = {}, directory = tmpdir(), environment = {}, ...more } = setting
   const home = await mkdtemp(join(directory, 'instar-gemini-'))
   await mkdir(join(home, '.gemini'))
   // Somebody who has used gemini before: its first-run dialogs are the user's, never ours to answer.
@@ -33,7 +33,7 @@ export async function geminiApp(options: GeminiOptions = {}, setting: GeminiSett
       general: { enableAutoUpdate: false, enableAutoUpdateNotification: false, maxAttempts: 2 },
       privacy: { usageStatisticsEnabled: false },
       security: { auth: { selectedType: 'gemini-api-key' } },
-      ...(hooks ? { hooks: geminiHooks } : {}),
+      ...(ours ? { hooks: geminiHooks } : {}),
       ...settings,
     }),
   )
@@ -91,8 +91,8 @@ function program(): string {
 /** What the suite of all agents needs to know of it. */
 export const geminiHarness = (): AgentHarness => ({
   name: 'Gemini CLI',
-  async open({ careful }) {
-    const app = await geminiApp(careful ? { approvalMode: 'default' } : {})
+  async open({ careful, hooks = [] }) {
+    const app = await geminiApp(careful ? { approvalMode: 'default' } : {}, { hooks })
     const { requests } = app.model
     const last =
       <T>(read: (request: GenerateRequest) => T) =>

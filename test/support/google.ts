@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { bodyOf, json, marksIn, openStandIn, pause, piecesOf, randomId, type Mark } from './stand-in.ts'
 
 /**
  * A stand-in for the Gemini API on loopback, so that the real agent programs can be tested without a model. What it
@@ -34,19 +34,8 @@ interface Part {
 
 export async function startGenerative(): Promise<Generative> {
   const requests: GenerateRequest[] = []
-  const server = createServer((request, response) => {
-    answer(request, response, requests).catch((error: unknown) => response.destroy(error as Error))
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  return {
-    url: `http://127.0.0.1:${port}`,
-    requests,
-    async close() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+  const standIn = await openStandIn((request, response) => answer(request, response, requests))
+  return { url: standIn.url, requests, close: standIn.close }
 }
 
 /** The last thing a person said in a request, without what the program adds. */
@@ -70,21 +59,18 @@ export function lastToolResult({ contents }: GenerateRequest): string {
 const withoutContext = (text: string): string => text.replace(/<(session_context|hook_context)>[\s\S]*?<\/\1>/g, '').trim()
 
 async function answer(request: IncomingMessage, response: ServerResponse, requests: GenerateRequest[]): Promise<void> {
-  const chunks: Buffer[] = []
-  for await (const chunk of request) chunks.push(chunk as Buffer)
   const [, model, verb] = /\/models\/([^:/]+):(\w+)/.exec(request.url ?? '') ?? []
   if (request.method !== 'POST' || model === undefined) return fail(response, 404, 'no such path')
   if (verb === 'countTokens') return json(response, 200, { totalTokens: 100 })
-  const body = { ...(JSON.parse(Buffer.concat(chunks).toString()) as GenerateRequest), model }
+  const body = { ...(JSON.parse(await bodyOf(request)) as GenerateRequest), model }
   const conversation = (body.tools?.length ?? 0) > 0 || /state_snapshot/.test(JSON.stringify(body.systemInstruction))
   const text = conversation ? lastUserText(body) : ''
   const again = requests.some((each) => lastUserText(each) === text)
   if (conversation) requests.push(body)
-  const { calls, rest } = callsIn(text)
+  const { calls, rest } = marksIn(text)
   const mark = (name: string) => new RegExp(`\\[${name} ([^\\]]*)\\]`).exec(rest)?.[1]
 
-  const thinks = Number(mark('think') ?? 0)
-  if (thinks > 0) await new Promise((resolve) => setTimeout(resolve, thinks))
+  await pause(Number(mark('think') ?? 0))
   if (response.destroyed) return undefined
   const status = mark('fail') ?? (again ? undefined : mark('stumble'))
   if (status !== undefined) return fail(response, Number(status), 'as asked')
@@ -97,41 +83,21 @@ async function answer(request: IncomingMessage, response: ServerResponse, reques
     return fail(response, 429, 'You exceeded your current quota', details)
   }
   const streamed = verb === 'streamGenerateContent'
-  if (calls.length > 0 && !endsWithResponse(body)) return send(response, body.model, calls, streamed, 0)
+  if (calls.length > 0 && !endsWithResponse(body)) return send(response, body.model, calls.map(functionCall), streamed, 0)
   const said = mark('say') ?? (calls.length === 0 ? `heard: ${text.slice(0, 60)}` : 'done')
-  const pieces = said.match(/[\s\S]{1,20}/g) ?? ['']
+  const pieces = piecesOf(said)
   const parts = (streamed ? pieces : [said]).map((piece) => ({ text: piece }))
   return send(response, body.model, parts, streamed, Number(mark('slow') ?? 0))
 }
 
-/** The tools that a text asks for, and what it says besides. */
-function callsIn(text: string): { calls: Part[]; rest: string } {
-  const calls: Part[] = []
-  let rest = ''
-  let place = 0
-  for (const found of text.matchAll(/\[bash ([^\]]*)\]|\[tool (\w+) (?=\{)/g)) {
-    if (found.index < place) continue
-    const [mark, command, name = 'run_shell_command'] = found
-    const begin = found.index + mark.length
-    const [args, end] = command === undefined ? jsonAt(text, begin) : [{ command }, begin]
-    calls.push({ functionCall: { id: id(), name, args } })
-    rest += text.slice(place, found.index)
-    place = end
-  }
-  return { calls, rest: rest + text.slice(place) }
-}
-
-/** The JSON object that begins there, and the place after the `]` that follows it. */
-function jsonAt(text: string, begin: number): [value: unknown, end: number] {
-  for (let end = text.indexOf('}]', begin); end >= 0; end = text.indexOf('}]', end + 1)) {
-    try {
-      return [JSON.parse(text.slice(begin, end + 1)), end + 2]
-    } catch {
-      // That one stands inside of it.
-    }
-  }
-  throw new Error(`no JSON object at ${text.slice(begin, begin + 40)}`)
-}
+const functionCall = (mark: Mark): Part => ({
+  functionCall: {
+    id: randomId(),
+    ...('tool' in mark
+      ? { name: mark.tool, args: JSON.parse(mark.json) as unknown }
+      : { name: 'run_shell_command', args: { command: mark.command } }),
+  },
+})
 
 /** Whether a tool's result is the last thing in a request, and nobody has said anything since. */
 const endsWithResponse = ({ contents }: GenerateRequest): boolean =>
@@ -144,7 +110,7 @@ async function send(response: ServerResponse, modelVersion: string, parts: reado
     candidates: [{ index: 0, content: { role: 'model', parts: some }, ...(last ? { finishReason: 'STOP' } : {}) }],
     usageMetadata,
     modelVersion,
-    responseId: id(),
+    responseId: randomId(),
   })
   if (!streamed) return json(response, 200, piece(parts, true))
   response.writeHead(200, { 'content-type': 'text/event-stream' })
@@ -152,8 +118,7 @@ async function send(response: ServerResponse, modelVersion: string, parts: reado
   const groups = isCall ? [parts] : parts.map((each) => [each])
   for (const [index, group] of groups.entries()) {
     response.write(`data: ${JSON.stringify(piece(group, index === groups.length - 1))}\r\n\r\n`)
-    // A model takes its time; this is that time, not a wait for something.
-    if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms / groups.length))
+    await pause(ms / groups.length)
     if (response.destroyed) return
   }
   response.end()
@@ -168,10 +133,3 @@ const names: Readonly<Record<number, string>> = {
 
 const fail = (response: ServerResponse, code: number, message: string, details: readonly unknown[] = []): void =>
   json(response, code, { error: { code, message, status: names[code] ?? 'UNAVAILABLE', ...(details.length > 0 ? { details } : {}) } })
-
-function json(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
-  response.end(JSON.stringify(body))
-}
-
-const id = (): string => Math.random().toString(36).slice(2).padEnd(12, '0')

@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { bodyOf, json, marksIn, openStandIn, pause, piecesOf, randomId, type Mark } from './stand-in.ts'
 
 /**
  * A stand-in for the Anthropic Messages API on loopback, so that the real agent programs can be tested without a model.
@@ -36,19 +36,8 @@ interface ContentPart {
 
 export async function startModel(): Promise<Model> {
   const requests: MessagesRequest[] = []
-  const server = createServer((request, response) => {
-    answer(request, response, requests).catch((error: unknown) => response.destroy(error as Error))
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  return {
-    url: `http://127.0.0.1:${port}`,
-    requests,
-    async close() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+  const standIn = await openStandIn((request, response) => answer(request, response, requests))
+  return { url: standIn.url, requests, close: standIn.close }
 }
 
 /** The last thing a person said in a request, without what the program adds. */
@@ -72,8 +61,6 @@ export function lastToolResult({ messages }: MessagesRequest): string {
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, requests: MessagesRequest[]): Promise<void> {
-  const chunks: Buffer[] = []
-  for await (const chunk of request) chunks.push(chunk as Buffer)
   const path = request.url ?? '/'
   if (path.includes('/messages/count_tokens')) return json(response, 200, { input_tokens: 100 })
   if (request.method !== 'POST' || !/\/messages(\?|$)/.test(path)) {
@@ -82,53 +69,31 @@ async function answer(request: IncomingMessage, response: ServerResponse, reques
       error: { type: 'not_found_error', message: 'no such path' },
     })
   }
-  const body = JSON.parse(Buffer.concat(chunks).toString()) as MessagesRequest
+  const body = JSON.parse(await bodyOf(request)) as MessagesRequest
   const conversation = (body.tools?.length ?? 0) > 0
   const said = conversation ? lastUserText(body) : ''
   const again = requests.some((each) => lastUserText(each) === said)
   if (conversation) requests.push(body)
-  const { calls, rest: text } = callsIn(said)
+  const { calls, rest: text } = marksIn(said)
   const mark = (name: string) => new RegExp(`\\[${name} ([^\\]]*)\\]`).exec(text)?.[1]
-  const thinks = Number(mark('think') ?? 0)
-  if (thinks > 0) await new Promise((resolve) => setTimeout(resolve, thinks))
+  await pause(Number(mark('think') ?? 0))
   if (response.destroyed) return undefined
   const limit = mark('limit')
   if (limit !== undefined) return limited(response, Math.ceil(Date.now() / 1000) + Number(limit))
   const failure = mark('fail') ?? (again ? undefined : mark('stumble'))
   if (failure !== undefined) return json(response, Number(failure), { type: 'error', error: { type: 'api_error', message: 'as asked' } })
-  if (calls.length > 0 && !endsWithToolResult(body)) return stream(response, body, calls, 0)
+  if (calls.length > 0 && !endsWithToolResult(body)) return stream(response, body, calls.map(toolUse), 0)
   const words = mark('say') ?? (calls.length > 0 ? 'done' : `heard: ${said.slice(0, 200)}`)
   return stream(response, body, [{ type: 'text', text: words }], Number(mark('slow') ?? 0))
 }
 
-/** The tools that a text asks for, and what it says besides. */
-function callsIn(text: string): { calls: Block[]; rest: string } {
-  const calls: Block[] = []
-  let rest = ''
-  let place = 0
-  for (const found of text.matchAll(/\[bash ([^\]]*)\]|\[tool (\w+) (?=\{)/g)) {
-    if (found.index < place) continue
-    const [mark, command, tool] = found
-    const begin = found.index + mark.length
-    const [input, end] = tool === undefined ? [{ command, description: 'as asked' }, begin] : jsonAt(text, begin)
-    calls.push({ type: 'tool_use', id: `toolu_${id()}`, name: tool ?? 'Bash', input })
-    rest += text.slice(place, found.index)
-    place = end
-  }
-  return { calls, rest: rest + text.slice(place) }
-}
-
-/** The JSON object that begins there, and the place after the `]` that follows it. */
-function jsonAt(text: string, begin: number): [value: unknown, end: number] {
-  for (let end = text.indexOf('}]', begin); end >= 0; end = text.indexOf('}]', end + 1)) {
-    try {
-      return [JSON.parse(text.slice(begin, end + 1)), end + 2]
-    } catch {
-      // That one stands inside of it.
-    }
-  }
-  throw new Error(`no JSON object at ${text.slice(begin, begin + 40)}`)
-}
+const toolUse = (mark: Mark): Block => ({
+  type: 'tool_use',
+  id: `toolu_${randomId()}`,
+  ...('tool' in mark
+    ? { name: mark.tool, input: JSON.parse(mark.json) as unknown }
+    : { name: 'Bash', input: { command: mark.command, description: 'as asked' } }),
+})
 
 /** Whether a tool's result is the last thing in a request, and nobody has said anything since. */
 const endsWithToolResult = ({ messages }: MessagesRequest): boolean => {
@@ -150,7 +115,7 @@ type Block = { type: 'text'; text: string } | { type: 'tool_use'; id: string; na
 
 async function stream(response: ServerResponse, { model, stream }: MessagesRequest, content: readonly Block[], ms: number): Promise<void> {
   const message = {
-    id: `msg_${id()}`,
+    id: `msg_${randomId()}`,
     type: 'message',
     role: 'assistant',
     model,
@@ -165,11 +130,10 @@ async function stream(response: ServerResponse, { model, stream }: MessagesReque
   for (const [index, block] of content.entries()) {
     if (block.type === 'text') {
       send('content_block_start', { index, content_block: { type: 'text', text: '' } })
-      const pieces = block.text.match(/[\s\S]{1,20}/g) ?? ['']
+      const pieces = piecesOf(block.text)
       for (const piece of pieces) {
         send('content_block_delta', { index, delta: { type: 'text_delta', text: piece } })
-        // A model takes its time; this is that time, not a wait for something.
-        if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms / pieces.length))
+        await pause(ms / pieces.length)
         if (response.destroyed) return
       }
     } else {
@@ -201,10 +165,3 @@ function limited(response: ServerResponse, until: number): void {
     },
   )
 }
-
-function json(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers })
-  response.end(JSON.stringify(body))
-}
-
-const id = (): string => Math.random().toString(36).slice(2).padEnd(12, '0')

@@ -1,5 +1,5 @@
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { bodyOf, endOfJson, json, openStandIn, pause, piecesOf, randomId } from './stand-in.ts'
 
 /**
  * A stand-in for the OpenAI Responses API on loopback, so that codex can be tested without a model. What it answers is
@@ -46,21 +46,10 @@ interface InputItem {
 
 export async function startResponses(): Promise<Responses> {
   const requests: ResponsesRequest[] = []
-  const server = createServer((request, response) => {
-    answer(request, response, requests).catch((error: unknown) => response.destroy(error as Error))
-  })
+  const standIn = await openStandIn((request, response) => answer(request, response, requests))
   // codex uses it as a proxy for whatever is not on loopback.
-  server.on('connect', (_, socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'))
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  return {
-    url: `http://127.0.0.1:${port}/v1`,
-    requests,
-    async close() {
-      server.closeAllConnections()
-      await new Promise((resolve) => server.close(resolve))
-    },
-  }
+  standIn.server.on('connect', (_, socket) => socket.end('HTTP/1.1 403 Forbidden\r\n\r\n'))
+  return { url: `${standIn.url}/v1`, requests, close: standIn.close }
 }
 
 /** The last thing a person said in a request, without what the program adds. */
@@ -89,11 +78,9 @@ function toolsOf({ tools = [], input }: ResponsesRequest): string[] {
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, requests: ResponsesRequest[]): Promise<void> {
-  const chunks: Buffer[] = []
-  for await (const chunk of request) chunks.push(chunk as Buffer)
   if (request.method !== 'POST' || !/\/responses(\?|$)/.test(request.url ?? '/'))
     return json(response, 404, { error: { type: 'not_found', message: 'no such path' } })
-  const body = JSON.parse(Buffer.concat(chunks).toString()) as ResponsesRequest
+  const body = JSON.parse(await bodyOf(request)) as ResponsesRequest
   const tools = toolsOf(body)
   // A title is made in a conversation of its own, whose answer has a schema.
   const conversation = tools.length > 0 && !body.text?.format
@@ -102,7 +89,6 @@ async function answer(request: IncomingMessage, response: ServerResponse, reques
   if (conversation) requests.push(body)
   const { calls, rest: marks } = callsIn(text, tools.includes('exec'))
   const mark = (name: string) => new RegExp(`\\[${name}(?: ([^\\]]*))?\\]`).exec(marks)?.[1]
-  // A model takes its time; this is that time, not a wait for something.
   await pause(Number(mark('think') ?? 0))
   if (response.destroyed) return undefined
   const limit = mark('limit')
@@ -145,21 +131,7 @@ function callsIn(text: string, isScripted: boolean): { calls: Item[][]; rest: st
   return { calls: [...(first.length > 0 ? [first] : []), ...later], rest: rest + text.slice(place) }
 }
 
-/** The place after the JSON object that begins there and is followed by `]`. */
-function endOfJson(text: string, begin: number): number {
-  for (let end = text.indexOf('}]', begin); end >= 0; end = text.indexOf('}]', end + 1)) {
-    try {
-      JSON.parse(text.slice(begin, end + 1))
-      return end + 1
-    } catch {
-      // That one stands inside of it.
-    }
-  }
-  throw new Error(`no JSON object at ${text.slice(begin, begin + 40)}`)
-}
-
 const outside = { sandbox_permissions: 'require_escalated', justification: 'as asked' }
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 function limited(response: ServerResponse, seconds: number): void {
   const resets_at = Math.floor(Date.now() / 1000) + seconds
@@ -172,20 +144,20 @@ function limited(response: ServerResponse, seconds: number): void {
 
 type Item = { readonly id: string; readonly type: string; readonly text?: string; readonly [field: string]: unknown }
 
-const message = (text: string): Item => ({ id: `msg_${id()}`, type: 'message', role: 'assistant', status: 'completed', text })
+const message = (text: string): Item => ({ id: `msg_${randomId()}`, type: 'message', role: 'assistant', status: 'completed', text })
 const toolCall = (name: string, args: string, namespace?: string): Item => ({
-  id: `fc_${id()}`,
+  id: `fc_${randomId()}`,
   type: 'function_call',
-  call_id: `call_${id()}`,
+  call_id: `call_${randomId()}`,
   ...(namespace === undefined ? {} : { namespace }),
   name,
   arguments: args,
   status: 'completed',
 })
 const script = (input: string): Item => ({
-  id: `ctc_${id()}`,
+  id: `ctc_${randomId()}`,
   type: 'custom_tool_call',
-  call_id: `call_${id()}`,
+  call_id: `call_${randomId()}`,
   name: 'exec',
   input,
   status: 'completed',
@@ -200,7 +172,7 @@ const usage = {
 }
 
 async function stream(response: ServerResponse, { model }: ResponsesRequest, items: readonly Item[], ms: number): Promise<void> {
-  const whole = { id: `resp_${id()}`, object: 'response', created_at: Math.floor(Date.now() / 1000), model }
+  const whole = { id: `resp_${randomId()}`, object: 'response', created_at: Math.floor(Date.now() / 1000), model }
   response.writeHead(200, { 'content-type': 'text/event-stream' })
   const send = (type: string, data: object) => response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`)
   send('response.created', { response: { ...whole, status: 'in_progress', output: [], usage: null } })
@@ -209,10 +181,10 @@ async function stream(response: ServerResponse, { model }: ResponsesRequest, ite
     const item = text === undefined ? about : { ...about, content: [{ type: 'output_text', text, annotations: [] }] }
     if (text !== undefined) {
       send('response.output_item.added', { output_index, item: { ...about, status: 'in_progress', content: [] } })
-      const pieces = text.match(/[\s\S]{1,20}/g) ?? ['']
+      const pieces = piecesOf(text)
       for (const delta of pieces) {
         send('response.output_text.delta', { item_id: about.id, output_index, content_index: 0, delta })
-        if (ms > 0) await pause(ms / pieces.length)
+        await pause(ms / pieces.length)
         if (response.destroyed) return
       }
     }
@@ -222,10 +194,3 @@ async function stream(response: ServerResponse, { model }: ResponsesRequest, ite
   send('response.completed', { response: { ...whole, status: 'completed', output, usage } })
   response.end()
 }
-
-function json(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
-  response.end(JSON.stringify(body))
-}
-
-const id = (): string => Math.random().toString(36).slice(2).padEnd(12, '0')

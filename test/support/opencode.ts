@@ -15,7 +15,10 @@ export interface OpencodeApp extends AgentApp<Chat> {
 }
 
 /** The app with the real opencode, a fresh home, and a stand-in for the model on loopback. */
-export async function opencodeApp(options: OpencodeOptions = {}, more: Pick<TestAppOptions, 'onLimit'> = {}): Promise<OpencodeApp> {
+export async function opencodeApp(
+  options: OpencodeOptions = {},
+  more: Pick<TestAppOptions, 'onLimit' | 'hooks'> = {},
+): Promise<OpencodeApp> {
   const home = await mkdtemp(join(tmpdir(), 'instar-opencode-'))
   const model = await startChat()
   await usedBefore(join(home, '.config/opencode'))
@@ -68,8 +71,8 @@ function program(): string {
 /** What the suite of all agents needs to know of it. */
 export const opencodeHarness = (): AgentHarness => ({
   name: 'opencode',
-  async open({ careful }) {
-    const app = await opencodeApp(careful ? { permission: { bash: 'ask' } } : {})
+  async open({ careful, hooks = [] }) {
+    const app = await opencodeApp(careful ? { permission: { bash: 'ask' } } : {}, { hooks })
     const { requests } = app.model
     const last = (read: (request: ChatRequest) => string) => () => (requests.length === 0 ? '' : read(requests.at(-1)!))
     return { app, requests, heard: last(lastUserText), result: last(lastToolResult) }
@@ -80,6 +83,7 @@ export const opencodeHarness = (): AgentHarness => ({
     allow: ['Enter'],
     deny: ['Right', 'Right', 'Enter'],
     goesOnAfterDeny: false,
+    atOnce: 2,
     interrupt: 'deny',
     denyMessage: true,
     dismiss: ['Escape'],

@@ -1,7 +1,8 @@
 import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startServer, type Server } from '../../src/entry/node.ts'
+import { startServer } from '../../src/entry/node.ts'
+import type { Server } from '../../src/entry/server.ts'
 import { socketName, stateDirectory } from '../../src/entry/settings.ts'
 import { endServer } from './tmux.ts'
 

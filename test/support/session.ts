@@ -44,6 +44,10 @@ export function sampleRecord(session: Partial<Session> = {}, given: Partial<Sess
     trail: [],
     deliveries: [],
     launch: { args: [], size: { cols: 160, rows: 48 } },
+    told: '',
+    options: {},
+    hooks: [],
+    limits: { depth: 0, children: 0 },
     ...given,
   }
 }

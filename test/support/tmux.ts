@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { tmux } from '../../src/plugins/backends/tmux/tmux.ts'
-import type { Harness } from '../backends/conformance.ts'
+import type { Harness } from '../../src/conformance.ts'
 
 /** The tmux that is tested. Another version: `INSTAR_TEST_TMUX=/path/of/tmux npx vitest run test/backends`. */
 export const program = process.env['INSTAR_TEST_TMUX'] ?? 'tmux'

@@ -1,10 +1,11 @@
-import { join } from 'node:path/posix'
 import * as v from 'valibot'
 import type { Agent } from '../../runtime/agent.ts'
-import type { Event, SessionRecord, Signal } from '../../runtime/types.ts'
+import type { Event, SessionRecord, Signal, Step } from '../../runtime/types.ts'
 import { waitingFor } from '../../runtime/session.ts'
+import { anew, instructions } from './claude-instructions.ts'
 import { answerPrompt, promptOf } from './claude-prompts.ts'
 import { transcript } from './claude-transcript.ts'
+import { guardSeconds } from './guards.ts'
 import { limitEnd } from './limit.ts'
 import { answerDialog, dialogOf } from './menu.ts'
 import { asArgument, boxed, chunks, isSame, submitted, withoutSuggestion } from './text.ts'
@@ -39,6 +40,8 @@ export function claude({
   const bypass = permissionMode === 'bypassPermissions'
   return {
     model,
+    context: { files: ['CLAUDE.md', '.claude/CLAUDE.md', 'CLAUDE.local.md'], imports: true },
+    runsGuards: true,
     inherits: [
       'ANTHROPIC_*',
       'CLAUDE_CONFIG_DIR',
@@ -52,17 +55,20 @@ export function claude({
     plan(launch, directory) {
       const mode = bypass ? ['--dangerously-skip-permissions'] : permissionMode ? ['--permission-mode', permissionMode] : []
       const { prompt, files } = asArgument(launch.prompt, directory)
+      const { told, args } = instructions(launch)
       return {
         // The last word is the prompt, and `--` keeps one that begins with `-` from being an option.
         argv: [
-          program,
-          ...(launch.resume === null ? ['--session-id', sessionUuid(launch.id)] : ['--resume', launch.resume]),
+          ...(launch.resume === null
+            ? ([program, '--session-id', sessionUuid(launch.id)] as const)
+            : ([...anew(program), '--resume', launch.resume] as const)),
           '--settings',
-          join(directory, 'settings.json'),
+          `${directory}/settings.json`,
           '--model',
           launch.model ?? model,
           ...mode,
-          ...launch.args,
+          ...(told === '' ? [] : ['--append-system-prompt-file', `${directory}/instructions.md`]),
+          ...args,
           ...(prompt === '' ? [] : ['--', prompt]),
         ],
         env: {
@@ -77,8 +83,9 @@ export function claude({
         cwd: launch.cwd,
         files: {
           ...files,
+          ...(told === '' ? {} : { 'instructions.md': told }),
           'settings.json': JSON.stringify(
-            { hooks: hooks(directory), ...(bypass ? { skipDangerousModePermissionPrompt: true } : {}) },
+            { hooks: hooks(directory, launch.guards), ...(bypass ? { skipDangerousModePermissionPrompt: true } : {}) },
             null,
             2,
           ),
@@ -92,7 +99,7 @@ export function claude({
     transcript,
     answer: (prompt, reply) => (prompt.mailbox === null ? answerDialog(prompt, reply) : answerPrompt(prompt, reply)),
     registry: {
-      directory: (env) => join(env['CLAUDE_CONFIG_DIR'] || join(env['HOME'] ?? '/', '.claude'), 'sessions'),
+      directory: (env) => `${(env['CLAUDE_CONFIG_DIR'] || `${env['HOME'] ?? ''}/.claude`).replace(/\/+$/, '')}/sessions`,
       read: readEntry,
     },
     startup: { afterMs: startupMs, read: readStartup },
@@ -136,7 +143,7 @@ const meanings: Readonly<Record<string, (payload: Payload, record: SessionRecord
     // A person has answered the dialog at the start.
     return prompts[0] ? { type: 'settled', prompt: prompts[0].id, begins: true } : null
   },
-  UserPromptSubmit: () => working,
+  UserPromptSubmit: (_, { session, trail }) => (session.evidence.rule === registryRule('idle') && isUntold(trail) ? null : working),
   PreToolUse: unlessAsked,
   PostToolUse: unlessAsked,
   PostToolUseFailure: unlessAsked,
@@ -188,15 +195,27 @@ function readConversation({ event, payload }: Signal): { id: string; transcript:
 
 const entrySchema = v.object({ sessionId: v.string(), status: v.string(), statusUpdatedAt: v.number(), waitingFor: v.optional(v.string()) })
 
+const registryRule = (status: string): string => `its registry says ${status}`
+
+/**
+ * Whether the registry last went to busy, before `until`, and no hook has told of anything since. When a hook of the
+ * project's own refuses a prompt claude waits for no other, and ours may tell of the prompt when all is over.
+ */
+function isUntold(trail: readonly Step[], until = '~'): boolean {
+  const busy = trail.findLastIndex(({ rule }) => rule === registryRule('busy'))
+  return busy >= 0 && trail[busy]!.at < until && trail.slice(busy).every(({ source }) => source === 'transcript')
+}
+
 /** No hook tells of Esc or of "No" at a dialog; the registry does. What a hook has told later counts more. */
-function readEntry(entry: unknown, { session, conversation }: SessionRecord): Event | null {
+function readEntry(entry: unknown, { session, conversation, trail }: SessionRecord): Event | null {
   const parsed = v.safeParse(entrySchema, entry)
   const id = conversation?.id ?? sessionUuid(session.id)
   if (!parsed.success || parsed.output.sessionId !== id || session.status === 'starting') return null
   const { status, waitingFor } = parsed.output
   const at = new Date(parsed.output.statusUpdatedAt).toISOString()
-  if (at <= session.evidence.at) return null
-  const evidence = { source: 'transcript', rule: `its registry says ${status}`, at } as const
+  const isLate = status === 'idle' && trail.at(-1)?.rule === 'UserPromptSubmit' && isUntold(trail.slice(0, -1), at)
+  if (at <= session.evidence.at && !isLate) return null
+  const evidence = { source: 'transcript', rule: registryRule(status), at } as const
   // After a turn that failed a person is needed all the same, until the limit ends or something is said.
   const { waiting, lastError } = session
   if (status === 'idle' && waiting && (lastError !== null || waiting.kind === 'limit') && at < (waiting.until ?? '~'))
@@ -244,13 +263,16 @@ function readStartup(screen: string, at: string): Event {
 const dayInSeconds = 86_400
 
 /** Command hooks, because SessionStart runs no other kind; plain sh, because a node process for each tool call makes a turn five times as long. */
-function hooks(directory: string): Record<string, unknown> {
+function hooks(directory: string, guards: readonly string[]): Record<string, unknown> {
+  const quoted = (name: string) => `'${`${directory}/${name}`.replaceAll("'", `'\\''`)}'`
   const command = (event: string) => {
     const waits = event === 'PermissionRequest'
-    const script = join(directory, 'hook.sh').replaceAll("'", `'\\''`)
-    return { type: 'command', command: `sh '${script}' ${event}${waits ? ' wait' : ''}`, timeout: waits ? dayInSeconds : 10 }
+    return { type: 'command', command: `sh ${quoted('hook.sh')} ${event}${waits ? ' wait' : ''}`, timeout: waits ? dayInSeconds : 10 }
   }
-  return Object.fromEntries(Object.keys(meanings).map((event) => [event, [{ hooks: [command(event)] }]]))
+  const guarding = guards.map((name) => ({ type: 'command', command: `sh ${quoted(name)}`, timeout: guardSeconds }))
+  return Object.fromEntries(
+    Object.keys(meanings).map((event) => [event, [{ hooks: [command(event), ...(event === 'PreToolUse' ? guarding : [])] }]]),
+  )
 }
 
 // ---- prompt and composer ---------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import * as v from 'valibot'
 import type { Answer, Reply } from '../../runtime/agent.ts'
 import type { Keystroke, OpenPrompt } from '../../runtime/types.ts'
@@ -52,10 +53,7 @@ export function promptOf(call: Call, open: OpenPrompt | undefined, isShown: bool
     return { id, kind, message: `${open.message}\n${message}`, options: [], openedAt, mailbox, details }
   }
   return {
-    id: createHash('sha256')
-      .update(at + calls[0])
-      .digest('hex')
-      .slice(0, 16),
+    id: bytesToHex(sha256(utf8ToBytes(at + calls[0]))).slice(0, 16),
     kind: asked ? 'question' : 'permission',
     message,
     tool,

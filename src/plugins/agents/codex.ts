@@ -1,11 +1,13 @@
-import { createHash } from 'node:crypto'
-import { join } from 'node:path/posix'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import * as v from 'valibot'
 import type { Agent } from '../../runtime/agent.ts'
 import { waitingFor } from '../../runtime/session.ts'
 import type { Event, SessionRecord, Signal } from '../../runtime/types.ts'
+import { contextLimit, instructionFiles } from './codex-instructions.ts'
 import { answerPrompt, asking, detailsOf, nameOf, promptOf, typed } from './codex-prompts.ts'
 import { proposes, transcript } from './codex-transcript.ts'
+import { guardFiles, guardSeconds } from './guards.ts'
 import { answerDialog, dialogOf } from './menu.ts'
 import { asArgument, isSame, withoutSuggestion } from './text.ts'
 
@@ -47,6 +49,8 @@ export function codex({
 }: CodexOptions = {}): Agent {
   return {
     ...(model === undefined ? {} : { model }),
+    context: { files: ['AGENTS.md'], imports: false },
+    runsGuards: true,
     inherits: ['OPENAI_*', 'AZURE_OPENAI_*', 'CODEX_HOME', 'CODEX_SQLITE_HOME', 'CODEX_API_KEY', 'CODEX_CA_CERTIFICATE'],
 
     plan(launch, directory) {
@@ -73,9 +77,9 @@ export function codex({
           '--',
           ...[resume ?? '', prompt].filter((word) => word !== ''),
         ],
-        env: { ...extra, ...launch.env, INSTAR_HOOK: join(directory, 'hook.sh') },
+        env: { ...extra, ...launch.env, INSTAR_HOOK: `${directory}/hook.sh` },
         cwd,
-        files,
+        files: { ...files, ...instructionFiles(launch), ...guardFiles(launch) },
         size,
         titles: true,
       }
@@ -178,17 +182,32 @@ function readConversation({ event, payload }: Signal): { id: string; transcript:
  * session and version; it cuts some time-outs to three seconds before it takes the hash.
  */
 function hooks(trust: boolean): Record<string, unknown> {
-  const handler = (event: string) => ({ async: false, command: `sh "$INSTAR_HOOK" ${event}`, timeout: 3, type: 'command' })
+  // In the order in which codex computes the digest.
+  const handler = (event: string) => ({
+    ...(event === 'SessionStart' ? { additionalContextLimit: contextLimit } : {}),
+    async: false,
+    command: event === 'SessionStart' ? 'sh "${INSTAR_HOOK%/*}/start.sh"' : `sh "$INSTAR_HOOK" ${event}`,
+    timeout: 3,
+    type: 'command',
+  })
+  const guarding = {
+    async: false,
+    command: '[ ! -f "${INSTAR_HOOK%/*}/guards.sh" ] || exec sh "${INSTAR_HOOK%/*}/guards.sh"',
+    timeout: guardSeconds,
+    type: 'command',
+  }
   const events = Object.keys(meanings)
+  const handlers = (event: string) => [handler(event), ...(event === 'PreToolUse' ? [guarding] : [])]
   const label = (event: string) => event.replaceAll(/\B[A-Z]/g, '_$&').toLowerCase()
-  const hash = (event: string) =>
-    createHash('sha256')
-      .update(JSON.stringify({ event_name: label(event), hooks: [handler(event)] }))
-      .digest('hex')
-  const trusted = (event: string) => [`/<session-flags>/config.toml:${label(event)}:0:0`, { trusted_hash: `sha256:${hash(event)}` }]
+  const hash = (event: string, one: object) => bytesToHex(sha256(utf8ToBytes(JSON.stringify({ event_name: label(event), hooks: [one] }))))
+  const trusted = (event: string) =>
+    handlers(event).map((one, nth) => [
+      `/<session-flags>/config.toml:${label(event)}:0:${nth}`,
+      { trusted_hash: `sha256:${hash(event, one)}` },
+    ])
   return {
-    ...Object.fromEntries(events.map((event) => [event, [{ hooks: [handler(event)] }]])),
-    ...(trust ? { state: Object.fromEntries(events.map(trusted)) } : {}),
+    ...Object.fromEntries(events.map((event) => [event, [{ hooks: handlers(event) }]])),
+    ...(trust ? { state: Object.fromEntries(events.flatMap(trusted)) } : {}),
   }
 }
 

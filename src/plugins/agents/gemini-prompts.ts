@@ -3,6 +3,7 @@ import type { Answer, Reply } from '../../runtime/agent.ts'
 import { waitingFor } from '../../runtime/session.ts'
 import type { Keystroke, OpenPrompt, Signal, Waiting } from '../../runtime/types.ts'
 import { keystrokes, placeholder } from './gemini-composer.ts'
+import { guardSeconds } from './guards.ts'
 import { answerDialog } from './menu.ts'
 
 type About = Pick<OpenPrompt, 'kind' | 'message' | 'options' | 'tool' | 'input'>
@@ -119,3 +120,11 @@ SessionStart)
   ;;
 esac
 `
+
+/** What runs the guards of a launch, where it has any. */
+export const guardHook = {
+  name: 'instar-guard',
+  type: 'command',
+  command: '[ -n "$GEMINI_CLI" ] || [ ! -f "$INSTAR_HOOKS/guards.sh" ] || sh "$INSTAR_HOOKS/guards.sh"',
+  timeout: guardSeconds * 1000,
+}

@@ -1,11 +1,12 @@
-import { join } from 'node:path/posix'
 import * as v from 'valibot'
 import type { Agent } from '../../runtime/agent.ts'
 import { waitingFor } from '../../runtime/session.ts'
 import type { Event, Launch, SessionRecord, Signal, Stage } from '../../runtime/types.ts'
 import { draft, harmless, keystrokes, placeholder } from './gemini-composer.ts'
-import { answer, ask, isAbout, isShown, permissionOf, questionOf, tell } from './gemini-prompts.ts'
+import { instructionFiles, instructionHook } from './gemini-instructions.ts'
+import { answer, ask, guardHook, isAbout, isShown, permissionOf, questionOf, tell } from './gemini-prompts.ts'
 import { compressed, transcript } from './gemini-transcript.ts'
+import { guardFiles } from './guards.ts'
 import { dialogOf } from './menu.ts'
 import { isTooLong } from './text.ts'
 
@@ -37,12 +38,14 @@ export function gemini({
   model,
   approvalMode,
   trust = false,
-  defaults = process.getuid?.() === 0,
+  defaults = isRoot(),
   env: extra = {},
 }: GeminiOptions = {}): Agent {
   return {
     ...(model === undefined ? {} : { model }),
     // Not GEMINI_CLI, which says that a program runs in a tool of gemini's.
+    context: { files: ['GEMINI.md'], imports: true },
+    runsGuards: true,
     inherits: [
       'GEMINI_API_KEY*',
       'GEMINI_DEFAULT_AUTH_TYPE',
@@ -78,12 +81,18 @@ export function gemini({
           INSTAR_HOOKS: directory,
           // Not `--skip-trust`, which comes too late for the project's own settings.
           ...(trust ? { GEMINI_CLI_TRUST_WORKSPACE: 'true' } : {}),
-          ...(defaults ? { GEMINI_CLI_SYSTEM_DEFAULTS_PATH: join(directory, 'settings.json') } : {}),
+          ...(defaults ? { GEMINI_CLI_SYSTEM_DEFAULTS_PATH: `${directory}/settings.json` } : {}),
           ...extra,
           ...launch.env,
         },
         cwd: launch.cwd,
-        files: { ...files, 'tell.sh': tell, ...(defaults ? { 'settings.json': JSON.stringify(settings, null, 2) } : {}) },
+        files: {
+          ...files,
+          ...instructionFiles(launch),
+          ...guardFiles(launch),
+          'tell.sh': tell,
+          ...(defaults ? { 'settings.json': JSON.stringify(settings, null, 2) } : {}),
+        },
         size: launch.size,
         titles: true,
       }
@@ -187,13 +196,17 @@ function readConversation({ event, payload }: Signal): { id: string; transcript:
  * Hooks for `~/.gemini/settings.json`, which do nothing outside of our sessions, and run once when they are given twice.
  * A gemini that runs in a session's tools is told apart by GEMINI_CLI.
  */
-export const geminiHooks: Readonly<Record<string, readonly unknown[]>> = Object.fromEntries(
-  Object.keys(meanings).map((event) => {
-    const command = `[ -n "$GEMINI_CLI" ] || [ -z "$INSTAR_HOOKS" ] || sh "$INSTAR_HOOKS/tell.sh" ${event}`
-    const hooks = [{ name: 'instar', type: 'command', command, timeout: event === 'Notification' ? dayMs : 10_000 }]
-    return [event, [event === 'SessionStart' ? { matcher: 'resume', hooks } : { hooks }]]
-  }),
-)
+export const geminiHooks: Readonly<Record<string, readonly unknown[]>> = {
+  ...Object.fromEntries(
+    Object.keys(meanings).map((event) => {
+      const command = `[ -n "$GEMINI_CLI" ] || [ -z "$INSTAR_HOOKS" ] || sh "$INSTAR_HOOKS/tell.sh" ${event}`
+      const hooks = [{ name: 'instar', type: 'command', command, timeout: event === 'Notification' ? dayMs : 10_000 }]
+      if (event === 'BeforeTool') return [event, [{ hooks: [...hooks, guardHook] }]]
+      return [event, [event === 'SessionStart' ? { matcher: 'resume', hooks } : { hooks }]]
+    }),
+  ),
+  BeforeModel: [{ hooks: [instructionHook] }],
+}
 
 // ---- titles → events -------------------------------------------------------------------------------------------------
 
@@ -242,7 +255,8 @@ function meaningOf(says: string, at: string, record: SessionRecord, trust: boole
 const startupMs = 10_000
 const dialogs = [
   { kind: 'trust', shows: /Do you trust/ },
-  { kind: 'login', shows: /authenticat|API key|Sign in/i },
+  // Not its header, which says how it has authenticated, and is drawn first.
+  { kind: 'login', shows: /would you like to authenticate|enter (?:your )?gemini api key|sign in/i },
 ] as const
 
 function readStartup(screen: string, at: string): Event {
@@ -267,10 +281,19 @@ function readStartup(screen: string, at: string): Event {
 function firstPrompt({ prompt }: Launch, directory: string): { prompt: string; files: Record<string, string> } {
   // It takes the quotes off a word that is quoted as a whole.
   if (!isTooLong(prompt)) return { prompt: `${/^(['"])[^]*\1$/.test(prompt) ? ' ' : ''}${harmless(prompt)}`, files: {} }
-  const file = join(directory, 'prompt.md')
+  const file = `${directory}/prompt.md`
   const outside = 'It is outside of the workspace: read it with a shell command, such as cat.'
   return {
     prompt: `Read the file ${file}: it is the user's full request for this session. ${outside} Carry it out.`,
     files: { 'prompt.md': prompt },
+  }
+}
+
+/** Whether the server is root's, as its sessions on this machine then are. False where there are no users, or Deno does not tell. */
+function isRoot(): boolean {
+  try {
+    return (globalThis as { process?: { getuid?(): number } }).process?.getuid?.() === 0
+  } catch {
+    return false
   }
 }

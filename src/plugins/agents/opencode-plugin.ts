@@ -37,6 +37,18 @@ function hook(event, payload, ...how) {
 }
 const tell = (event, payload) => next(() => hook(event, payload).over)
 
+// Nothing is carried out that a guard forbids.
+async function guarded(payload) {
+  for (const name of given.guards) {
+    const child = spawn('sh', [directory + '/' + name], { cwd: payload.cwd, stdio: ['pipe', 'ignore', 'pipe'] })
+    let why = ''
+    child.stderr.on('data', (data) => (why += data))
+    const code = new Promise((resolve) => child.on('close', resolve).on('error', () => resolve(null)))
+    child.stdin.on('error', () => {}).end(JSON.stringify(payload))
+    if ((await code) === 2) throw new Error(why.trim())
+  }
+}
+
 async function isRoot(id) {
   if (!roots.has(id)) roots.set(id, !(await get('/session/' + id))?.parentID)
   return roots.get(id)
@@ -172,7 +184,10 @@ export const instar = async (input, options) => {
     dispose: async () => resting && rest(resting.payload, 3000),
     event: async ({ event }) => handlers[event.type]?.(event.properties),
     'chat.params': () => Promise.race([last, new Promise((resolve) => setTimeout(resolve, 1000))]),
-    'tool.execute.before': tool('tool.execute.before'),
+    'tool.execute.before': async (called, { args }) => {
+      await tool('tool.execute.before')(called)
+      await guarded({ tool: called.tool, args, cwd: input.directory })
+    },
     'tool.execute.after': tool('tool.execute.after'),
     'chat.message': async ({ sessionID }, { message, parts }) => {
       const used = message.model.providerID + '/' + message.model.modelID

@@ -1,13 +1,12 @@
-import { join } from 'node:path/posix'
 import * as v from 'valibot'
 import type { Agent, Answer, Reply } from '../../runtime/agent.ts'
-import { InstarError } from '../../runtime/error.ts'
 import { waitingFor } from '../../runtime/session.ts'
 import type { Event, Keystroke, Launch, OpenPrompt, PromptOption, SessionRecord, Signal } from '../../runtime/types.ts'
 import { draft, harmless, keystrokes } from './opencode-composer.ts'
 import { plugin } from './opencode-plugin.ts'
+import { settings } from './opencode-settings.ts'
 import { transcript } from './opencode-transcript.ts'
-import { asArgument, isSame } from './text.ts'
+import { asArgument, document, isSame } from './text.ts'
 
 export interface OpencodeOptions {
   /** The program. Default: `opencode` on the PATH. */
@@ -29,6 +28,8 @@ export interface OpencodeOptions {
 export function opencode({ program = 'opencode', model, auto = false, permission, env: extra = {} }: OpencodeOptions = {}): Agent {
   return {
     ...(model === undefined ? {} : { model }),
+    context: { files: ['AGENTS.md'], imports: false },
+    runsGuards: true,
     inherits: [
       'ANTHROPIC_*',
       'OPENAI_*',
@@ -53,6 +54,7 @@ export function opencode({ program = 'opencode', model, auto = false, permission
       const { resume, args, cwd, size } = launch
       const wanted = launch.model ?? model
       const { prompt, files } = firstPrompt(launch, directory)
+      const told = document(launch.instructions)
       const env = {
         OPENCODE_DISABLE_AUTOUPDATE: '1',
         // Otherwise nothing of it is left when it ends.
@@ -71,10 +73,15 @@ export function opencode({ program = 'opencode', model, auto = false, permission
         ],
         env: {
           ...env,
-          OPENCODE_CONFIG_CONTENT: settings(env, [join(directory, 'plugin.js'), { model: wanted, resume, auto }], permission),
+          OPENCODE_CONFIG_CONTENT: settings(
+            env,
+            [`${directory}/plugin.js`, { model: wanted, resume, auto, guards: launch.guards }],
+            permission,
+            told === '' ? [] : [`${directory}/instructions.md`],
+          ),
         },
         cwd,
-        files: { ...files, 'plugin.js': plugin },
+        files: { ...files, 'plugin.js': plugin, ...(told === '' ? {} : { 'instructions.md': told }) },
         size,
         // Nothing else tells that a resumed conversation is on the screen.
         titles: resume !== null && prompt === '',
@@ -96,26 +103,6 @@ export function opencode({ program = 'opencode', model, auto = false, permission
     draft,
   }
 }
-
-/** What the user gives in the same variable stays, and our plugin is one more. */
-function settings(env: Readonly<Record<string, string>>, plugin: unknown, permission: OpencodeOptions['permission']): string {
-  const given = v.safeParse(settingsSchema, env['OPENCODE_CONFIG_CONTENT'] || '{}')
-  if (!given.success)
-    throw new InstarError('invalid_request', 'Cannot spawn a session: OPENCODE_CONFIG_CONTENT is not a JSON object', { field: 'env' })
-  const { plugin: plugins, permission: theirs = {}, ...rest } = given.output
-  const both = { ...(typeof theirs === 'string' ? { '*': theirs } : theirs), ...permission }
-  return JSON.stringify({ ...rest, plugin: [...plugins, plugin], ...(Object.keys(both).length > 0 ? { permission: both } : {}) })
-}
-
-const settingsSchema = v.pipe(
-  v.string(),
-  v.regex(/^\s*\{/),
-  v.parseJson(),
-  v.looseObject({
-    plugin: v.optional(v.array(v.unknown()), []),
-    permission: v.optional(v.union([v.string(), v.record(v.string(), v.unknown())])),
-  }),
-)
 
 // ---- signals → events ------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,4 @@
-import { join } from 'node:path/posix'
-import type { Keystroke } from '../../runtime/types.ts'
+import type { Instruction, Keystroke } from '../../runtime/types.ts'
 
 /** What the plugins of agents share: how texts get into a composer, and what stands in one. */
 
@@ -9,9 +8,13 @@ export const isTooLong = (text: string): boolean => new TextEncoder().encode(tex
 /** A prompt as an argument; one that is too long as a file in the session's directory, and the request to read it. */
 export function asArgument(prompt: string, directory: string): { prompt: string; files: Record<string, string> } {
   if (!isTooLong(prompt)) return { prompt, files: {} }
-  const file = join(directory, 'prompt.md')
+  const file = `${directory}/prompt.md`
   return { prompt: `Read the file ${file}: it is the user's full request for this session. Carry it out.`, files: { 'prompt.md': prompt } }
 }
+
+/** Instructions as one text, each under its title. */
+export const document = (instructions: readonly Instruction[]): string =>
+  instructions.map(({ title, text }) => `# ${title}\n\n${text.trim()}\n`).join('\n')
 
 /** A text in pieces of at most so many lines and characters, which together are the text. */
 export function chunks(text: string, { lines, characters }: { lines: number; characters: number }): string[] {

@@ -18,7 +18,8 @@ const writer = `${process.pid}-${randomUUID().slice(0, 8)}`
  */
 export const files = defineDriver<{ base: string }>(({ base }) => {
   const ready = sweep(base)
-  const file = (key: string) => join(base, ...key.split(':').map(encode)) + suffix
+  ready.catch(() => {}) // Whoever reads or writes is told.
+  const file = (key: string) => join(base, nameOf(key))
 
   async function write(key: string, value: string | Uint8Array): Promise<void> {
     await ready
@@ -67,9 +68,7 @@ export const files = defineDriver<{ base: string }>(({ base }) => {
     },
     async getKeys() {
       await ready
-      return (await walk(base))
-        .filter((name) => name.endsWith(suffix))
-        .map((name) => name.slice(0, -suffix.length).split('/').map(decodeURIComponent).join(':'))
+      return (await walk(base)).map(keyOf).filter((key) => key !== null)
     },
     async clear() {
       await ready
@@ -77,6 +76,18 @@ export const files = defineDriver<{ base: string }>(({ base }) => {
     },
   }
 })
+
+const nameOf = (key: string): string => key.split(':').map(encode).join('/') + suffix
+
+/** The key of an item's file; null for a file that somebody else has put there. */
+function keyOf(name: string): string | null {
+  try {
+    const key = name.slice(0, -suffix.length).split('/').map(decodeURIComponent).join(':')
+    return nameOf(key) === name ? key : null
+  } catch {
+    return null
+  }
+}
 
 /** Without dots: no part of a key is `..`, or could be the name of another key's file. */
 const encode = (part: string): string => encodeURIComponent(part).replaceAll('.', '%2E')
@@ -99,7 +110,8 @@ function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0)
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    // Deno does not tell whoever may not run every program.
+    return (error as NodeJS.ErrnoException).code === 'EPERM' || (error as Error).name === 'NotCapable'
   }
 }
 

@@ -1,17 +1,33 @@
 import { InstarError } from '../../../runtime/error.ts'
+import { deferred } from '../../../runtime/deferred.ts'
+import type { LocalProcess } from '../place.ts'
 import { Control } from './control.ts'
+import { oldestVersion } from './health.ts'
 import { versionNumber } from './protocol.ts'
 import { keeper } from './scripts.ts'
 
 /** The session that our control connection is attached to. Not a name a session of ours can have. */
 export const keeperName = '_keeper'
 
-/** tmux 3.1 has no `new-session -e`, no filters and no exit status hook that we could build on. */
-export const oldestVersion = 302
-
-/** How long a verb waits for a connection that is being made again. */
-const patienceMs = 1000
 const backoffMs = [20, 100, 300, 1000, 3000, 10_000]
+const attachKeeper = [
+  '-f',
+  '/dev/null',
+  '-u',
+  '-C',
+  'new-session',
+  '-A',
+  '-s',
+  keeperName,
+  '-x',
+  '200',
+  '-y',
+  '5',
+  '--',
+  '/bin/sh',
+  '-c',
+  keeper,
+]
 /** How often the keeper is looked after. */
 const tendMs = 1000
 const historyLimit = 5000
@@ -25,70 +41,61 @@ export interface Connection {
 }
 
 export interface ConnectionOptions {
-  /** argv of the tmux client, up to and including its socket. */
-  readonly tmux: readonly [string, ...string[]]
-  readonly env: Record<string, string>
+  /** The process that is a tmux client with these arguments; waits until the place is found, and rejects when it is lost again meanwhile. */
+  readonly client: (args: readonly string[]) => Promise<LocalProcess>
   /** A session's program has ended, or sessions may have: look. */
   readonly onBell: () => void
   /** Connected, perhaps to another tmux server than before. */
   readonly onConnected: () => void
+  /** It was lost, or cannot be made; it is tried again. */
+  readonly onLost: (cause: Error) => void
+  /** How long a verb waits for a connection that is being made again, in milliseconds. */
+  readonly patienceMs: number
 }
 
 /**
  * Keeps one control connection alive, and with it the tmux server. Our connection is attached only to the keeper, so no
  * agent's output can flood it, and it can hold up no agent.
  */
-export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): Connection {
+export function connect({ client, onBell, onConnected, onLost, patienceMs }: ConnectionOptions): Connection {
   let closing = false
   let giveUp = () => {}
+  const givenUp = deferred<never>()
   let version: ReturnType<Connection['version']> = null
   /** The last one that was made; while it is open, asking for it takes no timer. */
   let latest: Control | null = null
   let current: Promise<Control> = attempt(0)
   current.catch(() => {})
 
+  function tryAgain(cause: Error, failures: number): void {
+    if (closing) return
+    onLost(cause)
+    const wait = backoffMs[Math.min(failures, backoffMs.length - 1)]!
+    current = new Promise((resolve, reject) => {
+      const timer = setTimeout(() => attempt(failures + 1).then(resolve, reject), wait).unref()
+      giveUp = () => {
+        clearTimeout(timer)
+        reject(cause)
+      }
+    })
+    current.catch(() => {})
+  }
+
   async function attempt(failures: number): Promise<Control> {
     let bell = '%output'
-    const control = new Control(
-      [
-        ...tmux,
-        '-f',
-        '/dev/null',
-        '-u',
-        '-C',
-        'new-session',
-        '-A',
-        '-s',
-        keeperName,
-        '-x',
-        '200',
-        '-y',
-        '5',
-        '--',
-        '/bin/sh',
-        '-c',
-        keeper,
-      ],
-      env,
-      (text) => {
-        // The second: somebody has killed a session by hand, which rings no bell.
-        if (text.startsWith(bell) || text.startsWith('%unlinked-window-close')) onBell()
-      },
-    )
+    const process = await Promise.race([client(attachKeeper), givenUp.promise]).catch((error: Error) => {
+      tryAgain(error, failures)
+      throw error
+    })
+    const control = new Control(process, (text) => {
+      // The second: somebody has killed a session by hand, which rings no bell.
+      if (text.startsWith(bell) || text.startsWith('%unlinked-window-close')) onBell()
+    })
     let keeperPane = ''
     const tick = setInterval(() => void tend(control, keeperPane, version?.number ?? 0, onBell).catch(() => {}), tendMs).unref()
     void control.closed.then((cause) => {
       clearInterval(tick)
-      if (closing) return
-      const wait = backoffMs[Math.min(failures, backoffMs.length - 1)]!
-      current = new Promise((resolve, reject) => {
-        const timer = setTimeout(() => attempt(failures + 1).then(resolve, reject), wait).unref()
-        giveUp = () => {
-          clearTimeout(timer)
-          reject(cause)
-        }
-      })
-      current.catch(() => {})
+      tryAgain(cause, failures)
     })
     try {
       const [[facts = '']] = (await control.run([
@@ -121,15 +128,16 @@ export function connect({ tmux, env, onBell, onConnected }: ConnectionOptions): 
   return {
     version: () => version,
     async control() {
-      if (closing) throw new InstarError('backend_unavailable', 'Cannot ask tmux: the server is stopping')
+      if (closing) throw stopping()
       if (latest && !latest.isClosed) return latest
       // Once it is known to be gone, `current` is the next one.
       await latest?.closed
-      return Promise.race([current, patience()])
+      return Promise.race([current, patience(patienceMs)])
     },
     async close() {
       closing = true
       giveUp()
+      givenUp.reject(stopping())
       const control = await current.catch(() => null)
       await control?.close()
     },
@@ -166,7 +174,9 @@ async function setUp(control: Control, pane: string, version: number): Promise<v
   await control.run(...options.map((option) => ['set-option', ...option]), ['set-hook', '-g', 'pane-died', `send-keys -t ${pane} -l x`])
 }
 
-async function patience(): Promise<never> {
+const stopping = () => new InstarError('backend_unavailable', 'Cannot ask tmux: the server is stopping')
+
+async function patience(patienceMs: number): Promise<never> {
   await new Promise((resolve) => setTimeout(resolve, patienceMs).unref())
   throw new InstarError('backend_unavailable', 'Cannot ask tmux: there is no connection to it now')
 }

@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import { StringDecoder } from 'node:string_decoder'
-import { execa } from 'execa'
 import { InstarError } from '../../../runtime/error.ts'
+import { startChild } from '../child.ts'
+import type { LocalProcess } from '../place.ts'
 import { line, parseAnswer, parseUntrusted, type Answer, type Block } from './protocol.ts'
 
 /** An answer that takes longer means that the connection is broken; answers come in order, so none can be skipped. */
 const answerTimeoutMs = 10_000
+
+/** Of what tmux says of itself, in a reason. */
+const maxComplaint = 500
 
 interface Pending {
   readonly nonce: string
@@ -29,35 +33,26 @@ export class Control {
   readonly #decoder = new StringDecoder('utf8')
   readonly #notify: (notification: string) => void
   readonly #watchdog: NodeJS.Timeout
+  #close: (cause: Error) => void = () => {}
   get isClosed(): boolean {
     return this.#closed !== null
   }
-  /** Resolves, never rejects, when the client is gone. */
+  /** Resolves, never rejects, when the client is gone or given up: tmux keeps the output of one that was killed open. */
   readonly closed: Promise<Error>
 
-  constructor(argv: readonly [string, ...string[]], env: Record<string, string>, notify: (notification: string) => void) {
+  constructor(process: LocalProcess, notify: (notification: string) => void) {
     this.#notify = notify
-    const [file, ...args] = argv
-    // Its own process group: a Ctrl-C that ends this server in a terminal must not end the connection's far end first.
-    this.#child = execa(file, args, {
-      env,
-      extendEnv: false,
-      cwd: '/',
-      detached: true,
-      reject: false,
-      buffer: false,
-      stdin: 'pipe',
-      stdout: 'pipe',
-      stderr: 'pipe',
-    })
-    this.#child.stdin.on('error', () => {})
+    const { child, complaint } = startChild(process)
+    this.#child = child
     this.#child.stdout.on('data', (bytes: Buffer) => this.#feed(this.#decoder.write(bytes)))
-    let complaint = ''
-    this.#child.stderr.on('data', (bytes: Buffer) => (complaint = (complaint + bytes.toString()).slice(-500)))
     this.#watchdog = setInterval(() => this.#check(), 1000).unref()
-    this.closed = this.#child.then((result) =>
+    this.closed = new Promise((resolve) => (this.#close = resolve))
+    void this.#child.then((cause) =>
       this.#fail(
-        new Error(complaint.trim() || (result.code === 'ENOENT' ? 'it is not installed' : 'it closed the connection'), { cause: result }),
+        new Error(
+          complaint().trim().slice(-maxComplaint) || (cause.code === 'ENOENT' ? 'it is not installed' : 'it closed the connection'),
+          { cause },
+        ),
       ),
     )
   }
@@ -129,12 +124,12 @@ export class Control {
     this.#child.kill('SIGKILL')
   }
 
-  #fail(error: Error): Error {
-    if (this.#closed) return this.#closed
+  #fail(error: Error): void {
+    if (this.#closed) return
     this.#closed = error
     clearInterval(this.#watchdog)
     for (const pending of this.#pending.splice(0)) pending.reject(unavailable(error))
-    return error
+    this.#close(error)
   }
 }
 

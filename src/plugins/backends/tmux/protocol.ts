@@ -24,9 +24,6 @@ export const literal = (text: string): string => text.replace(/#+(\[?)/g, (run, 
 /** The same where tmux expands strftime as well: the command of pipe-pane. */
 export const literalTime = (text: string): string => literal(text).replaceAll('%', '%%')
 
-/** A word for `sh`. */
-export const shellQuote = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
-
 export interface Block {
   readonly ok: boolean
   readonly lines: readonly string[]

@@ -1,10 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { InstarError } from '../../../runtime/error.ts'
-import type { Keystroke } from '../../../runtime/types.ts'
+import type { Sighting, Terminal } from '../../../runtime/backend.ts'
+import type { Command, Handle, Keystroke } from '../../../runtime/types.ts'
+import { shellQuote } from '../quote.ts'
+import { trimEnd } from '../screen.ts'
+import { isVisible, typeable, visibleTimeoutMs } from '../typeable.ts'
 import type { Control } from './control.ts'
-import { line, unvis } from './protocol.ts'
+import { keeperName } from './connection.ts'
+import { line, literalTime, unvis } from './protocol.ts'
 
-const visibleTimeoutMs = 2000
 const lookAgainMs = 15
 
 /** A connected client and the version of its server, such as 303. */
@@ -12,6 +16,75 @@ export interface Client {
   readonly control: Control
   readonly version: number
 }
+
+/** The pane of a session of ours. */
+export interface Row {
+  readonly id: string
+  readonly pane: string
+  readonly pid: number
+  readonly dead: boolean
+  readonly status: string
+  readonly signal: string
+  readonly title: string
+}
+
+export async function rowsOf({ control }: Client): Promise<Row[]> {
+  const fields = ['@instar_id', 'pane_id', 'pane_pid', 'pane_dead', 'pane_dead_status', 'pane_dead_signal', 'pane_title']
+  const format = fields.map((field) => `#{${field}}`).join('\t')
+  const [lines] = await control.run(['list-panes', '-a', '-f', '#{@instar_id}', '-F', format])
+  return lines!.map((text) => {
+    const [id = '', pane = '', pid, dead, status = '', signal = '', ...title] = text.split('\t')
+    return { id, pane, pid: Number(pid), dead: dead === '1', status, signal, title: title.join('\t') }
+  })
+}
+
+/** What a new terminal runs, and what it is called. */
+export interface NewTerminal extends Pick<Command, 'size' | 'titles'> {
+  readonly id: string
+  readonly name: string
+  readonly launcher: string
+  readonly directory: string
+}
+
+/** Makes a tmux session, with its log: one line, so that tmux reads nothing from the pane before the log is there. */
+export async function newTerminal(
+  { control, version }: Client,
+  { id, name, launcher, directory, size, titles }: NewTerminal,
+): Promise<Pick<Row, 'pane' | 'pid'>> {
+  const target = `=${name}:`
+  const log = literalTime(`exec cat >>${shellQuote(`${directory}/output.log`)}`)
+  const wanted = ['-x', String(size.cols), '-y', String(size.rows)]
+  // tmux 3.2 makes it 80x24 whatever is asked for.
+  const resize = version < 303 ? [['resize-window', '-t', target, ...wanted]] : []
+  const listen = titles
+    ? [
+        ['set-option', '-t', target, '@instar_titles', '1'],
+        ['set-hook', '-p', '-t', target, 'pane-title-changed', line([['send-keys', '-t', `=${keeperName}:`, '-l', 'x']])],
+      ]
+    : []
+  const named = ['-s', name, '-n', 'agent', ...wanted, '-c', '/']
+  const [made] = await control.run(
+    ['new-session', '-d', '-P', '-F', '#{pane_id} #{pane_pid}', ...named, '--', '/bin/sh', launcher, directory],
+    ['set-option', '-t', target, '@instar_id', id],
+    ['pipe-pane', '-t', target, log],
+    ...resize,
+    ...listen,
+  )
+  const [pane = '', pid] = made![0]!.split(' ')
+  return { pane, pid: Number(pid) }
+}
+
+/** The sessions of ours, as `Backend.list` tells them. */
+export async function sightingsOf({ control }: Client): Promise<Sighting[]> {
+  const format = '#{@instar_id}\t#{@instar_titles}\t#{session_name}'
+  const [lines] = await control.run(['list-sessions', '-f', '#{@instar_id}', '-F', format])
+  return lines!.map((text) => {
+    const [id = '', titles, ...name] = text.split('\t')
+    return { id, handle: handleOf(id, name.join('\t'), titles === '1') }
+  })
+}
+
+export const handleOf = (id: string, name: string, titles = false): Handle => ({ id, name, ...(titles ? { titles: 1 } : {}) })
 
 /**
  * The last `lines` lines of a pane's history and its whole screen, without trailing blank lines; with `styles` as SGR
@@ -31,10 +104,6 @@ export async function screenOf({ control, version }: Client, pane: string, lines
   // tmux 3.2 adds a line of its own to the screen of a dead pane.
   const [answer] = await control.run(['display-message', '-p', '-t', pane, '#{pane_dead}'])
   return answer?.[0] === '0' ? screen : trimEnd(screen.slice(0, -1))
-}
-
-export function trimEnd(lines: readonly string[]): string[] {
-  return lines.slice(0, lines.findLastIndex((text) => text.trim() !== '') + 1)
 }
 
 /**
@@ -101,17 +170,22 @@ function key(pane: string, name: string): string[][] {
 
 /** An Enter that a busy program reads together with a paste counts as part of it: wait until the end of the paste shows. */
 async function waitVisible(client: Client, pane: string, text: string): Promise<void> {
-  const tail = squeeze(typeable(text)).slice(-12)
   for (const began = Date.now(); Date.now() - began < visibleTimeoutMs;) {
-    const screen = squeeze((await screenOf(client, pane, 0)).join(''))
-    if (screen.includes(tail) || /\[Pasted/i.test(screen)) return
+    if (isVisible((await screenOf(client, pane, 0)).join(''), text)) return
     await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
   }
 }
 
-const squeeze = (text: string): string => text.replace(/\s+/g, '')
-
-/** A text without what a terminal would act on: it could leave the bracketed paste, or press a key. */
-function typeable(text: string): string {
-  return text.replace(/\r\n?/g, '\n').replace(/[\x00-\x08\x0b-\x1f\x7f\u0080-\u009f]/g, '')
+/** What the server lists, whoever made it. */
+export async function terminalsOf({ control }: Client): Promise<Terminal[]> {
+  const [lines] = await control.run(['list-sessions', '-F', '#{@instar_id}\t#{session_created}\t#{session_attached}\t#{session_name}'])
+  return lines!.map((text) => {
+    const [id = '', created, attached, ...name] = text.split('\t')
+    return {
+      name: name.join('\t'),
+      id: id === '' ? null : id,
+      createdAt: new Date(Number(created) * 1000).toISOString(),
+      attached: attached !== '0',
+    }
+  })
 }

@@ -1,10 +1,10 @@
-import { InstarError } from '../../../runtime/error.ts'
-import type { Tail } from '../../../runtime/backend.ts'
 import type { Exit, Report, Sight } from '../../../runtime/types.ts'
+import type { PlaceProcesses } from '../place.ts'
 import { keeperName } from './connection.ts'
-import { signalName, type Entry, type SessionDirectory } from './directory.ts'
-import { afterHangUp, descendants, findProcess, isAlive, marked, terminate } from './processes.ts'
-import { screenOf, type Client } from './terminal.ts'
+import { signalName, type Entry } from '../directory.ts'
+import { afterHangUp, descendants, terminate } from '../processes.ts'
+import { rowsOf, screenOf, type Client, type Row } from './terminal.ts'
+import { track, type Found, type Tracked } from './tracked.ts'
 
 /**
  * What becomes of sessions: listens to their files, looks at their panes when the bell rings, and reports the end of
@@ -17,8 +17,7 @@ import { screenOf, type Client } from './terminal.ts'
  */
 export interface Tracker {
   get(id: string): Tracked | undefined
-  /** `placed` resolves when its pane is set; until then its end is not looked into. */
-  add(session: Pick<Tracked, 'id' | 'name' | 'cursor' | 'directory' | 'placed' | 'title'>): Tracked
+  add(found: Found): Tracked
   /** Begins to report what the session's files say. */
   follow(session: Tracked): Promise<void>
   /** Looks at all panes. Calls while one is under way become one more. */
@@ -27,44 +26,15 @@ export interface Tracker {
   /** The session's pane; null when it has none any more. */
   paneOf(session: Tracked): Promise<string | null>
   drop(session: Tracked): void
+  /** The connection is lost: the next server may use the ids of panes for others. */
+  lost(): void
   close(): void
-}
-
-export interface Tracked {
-  readonly id: string
-  readonly name: string
-  readonly directory: SessionDirectory
-  readonly placed: Promise<void>
-  cursor: number
-  follower: Tail | null
-  /** The title that was last told; null when nobody wants to know. */
-  title: string | null
-  /** The launcher's pid, as tmux says: what a session's own files say of it could name any process. Null while unknown. */
-  pid: number | null
-  /** Null: it has none. Undefined: nobody has looked yet. */
-  pane: string | null | undefined
-  /** Set while its end is looked into. */
-  reaping: Promise<void> | null
-  /** Resolves when something was reported, or it was dropped. */
-  readonly begun: Promise<void>
-  readonly begin: () => void
-  /** Resolves when it is dropped, after its end was reported. */
-  readonly ended: Promise<void>
-  readonly end: () => void
-}
-
-export interface Row {
-  readonly id: string
-  readonly pane: string
-  readonly pid: number
-  readonly dead: boolean
-  readonly status: string
-  readonly signal: string
-  readonly title: string
 }
 
 /** tmux reads a terminal once per turn of its event loop, and a terminal holds at most 12 KB unread: so many turns read everything. */
 const drainTurns = 64
+/** Over a slow connection it takes many turns while one answer is on its way. */
+const [fewTurns, drainMs] = [4, 500]
 /** A dead pane without a status gets one when tmux next looks for its children; 3.2 never tells a signal. */
 const statusTimeoutMs = 2500
 const lookAgainMs = 15
@@ -75,7 +45,14 @@ const buryAfterMs = 7000
 /** How long a launcher may take to record the end of its program. */
 const recordMs = 2000
 
-export function createTracker(client: () => Promise<Client>, tell: (report: Report) => Promise<void>): Tracker {
+/** `enterAgain` makes a new terminal in place of one that is gone or dead, where the program goes on without; false where it does not. `boxLost` is told when a client says so. */
+export function createTracker(
+  client: () => Promise<Client>,
+  processes: PlaceProcesses,
+  tell: (report: Report) => Promise<void>,
+  enterAgain: (session: Tracked, pane: string | null) => Promise<boolean>,
+  boxLost: () => void,
+): Tracker {
   const tracked = new Map<string, Tracked>()
   /** Sessions whose end is told and whose tmux session may still be there, because the connection broke. */
   const told = new Set<string>()
@@ -83,15 +60,7 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
   let scanning: Promise<void> | null = null
   let scanAgain = false
 
-  async function rows(): Promise<Row[]> {
-    const fields = ['@instar_id', 'pane_id', 'pane_pid', 'pane_dead', 'pane_dead_status', 'pane_dead_signal', 'pane_title']
-    const format = fields.map((field) => `#{${field}}`).join('\t')
-    const [lines] = await (await client()).control.run(['list-panes', '-a', '-f', '#{@instar_id}', '-F', format])
-    return lines!.map((text) => {
-      const [id = '', pane = '', pid, dead, status = '', signal = '', ...title] = text.split('\t')
-      return { id, pane, pid: Number(pid), dead: dead === '1', status, signal, title: title.join('\t') }
-    })
-  }
+  const rows = async (): Promise<Row[]> => rowsOf(await client())
 
   function scan(): Promise<void> {
     scanAgain = true
@@ -103,12 +72,15 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     while (scanAgain) {
       scanAgain = false
       const awaited = [...tracked.values()].filter((session) => session.pane !== null)
+      const entering = awaited.map((session) => session.entering)
       const seen = new Map((await rows()).map((row) => [row.id, row]))
-      for (const session of awaited) {
+      for (const [i, session] of awaited.entries()) {
+        if (session.entering % 2 === 1 || session.entering !== entering[i]) continue
         const row = seen.get(session.id)
         session.pane = row?.pane ?? null
         session.pid = row?.pid ?? session.pid
-        if (!row || row.dead) reap(session, row ?? null)
+        // One whose end is recorded can have left something behind that holds its terminal.
+        if (!row || row.dead || session.recorded) reap(session, row ?? null)
         else if (session.title !== null && session.title !== row.title) void hearTitle(session, row.title)
       }
       for (const id of told) {
@@ -136,10 +108,12 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     const sights: Sight[] = []
     for (const entry of entries) {
       if (entry.type === 'exited') {
-        reap(session, null, entry.exit)
+        session.recorded = entry.exit
+        reap(session, null)
         break
       }
       session.cursor = entry.cursor
+      if (entry.type === 'lost') boxLost()
       if (entry.type === 'started') sights.push({ type: 'launched', at: entry.at })
       if (entry.type === 'signal') sights.push({ type: 'signal', signal: entry.signal })
     }
@@ -154,20 +128,26 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
   }
 
   /** Reports the end of a session, once. When the connection breaks on the way, the scan after the next one comes here again. */
-  function reap(session: Tracked, row: Row | null, recorded: Exit | null = null): void {
+  function reap(session: Tracked, row: Row | null): void {
     session.reaping ??= (async () => {
       await session.placed
-      const exit = recorded ?? (await howItEnded(session, row))
+      if (!session.recorded && (await enterAgain(session, row?.pane ?? null))) {
+        session.reaping = null
+        return void scan().catch(() => {})
+      }
+      const exit = session.recorded ?? (await howItEnded(session, row))
+      if (session.isStarting) session.refusal = await session.directory.refusal()
+      if (session.refusal !== null) return drop(session)
       const pane = await saveLastScreen(session)
       // The bell may be quicker than the file: what was said before the end is told before it.
-      await session.follower?.catchUp()
+      if (!session.recorded) await session.follower?.catchUp()
       await tell({ id: session.id, cursor: session.cursor, sights: [{ type: 'exited', exit }] })
       drop(session)
       // What a program that was killed had started does not hear of it.
       const isKilled = exit.code === null
       await Promise.all([
         pane !== null && bury(session.id, pane),
-        isKilled && marked(session.id).then((pids) => terminate(pids, afterHangUp)),
+        isKilled && processes.marked(session.id).then((pids) => terminate(processes, pids, afterHangUp)),
       ])
     })().catch(() => {
       session.reaping = null
@@ -183,11 +163,11 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     if (!row) {
       // No terminal and no record yet: its tmux session or server was killed. The kernel tells that to the launcher only, which
       // waits for its program; so the program is told here, and what nobody can reach any more is ended.
-      const pid = await findProcess(`launch.sh ${session.directory.path}`)
+      const pid = await processes.find(`launch.sh ${session.directory.path()}`)
       if (pid !== null) {
-        await terminate(await descendants(pid), afterHangUp)
+        await terminate(processes, await descendants(processes, pid), afterHangUp)
         await recordWithin(session, pid)
-        await terminate([pid, ...(await descendants(pid))], afterHangUp)
+        await terminate(processes, [pid, ...(await descendants(processes, pid))], afterHangUp)
       }
       return (await session.directory.exit()) ?? { code: null, signal: null, reason: 'its terminal is gone and it left no exit record', at }
     }
@@ -204,7 +184,7 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
 
   /** Waits for the launcher's record, for some time, as long as there is a launcher. */
   async function recordWithin(session: Tracked, pid: number): Promise<void> {
-    for (const began = Date.now(); isAlive(pid) && Date.now() - began < recordMs;) {
+    for (const began = Date.now(); (await processes.signal([pid])).length > 0 && Date.now() - began < recordMs;) {
       if (await session.directory.exit()) return
       await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
     }
@@ -215,10 +195,10 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
    * name. The tmux session itself stays until the end is safe: it is what a restart would find.
    */
   async function saveLastScreen(session: Tracked): Promise<string | null> {
+    const { control, version } = await client()
     const pane = await paneOf(session)
     if (pane === null) return null
-    const { control, version } = await client()
-    for (let turn = 0; turn < drainTurns; turn++) {
+    for (let [turn, began] = [0, Date.now()]; turn < drainTurns && (turn < fewTurns || Date.now() - began < drainMs); turn++) {
       const [lines] = await control.run(['display-message', '-p', '-t', pane, '#{pane_dead}'])
       if (lines?.[0] === '1') break
     }
@@ -258,20 +238,8 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
 
   return {
     get: (id) => tracked.get(id),
-    add(given) {
-      const begun = deferred()
-      const ended = deferred()
-      const session: Tracked = {
-        ...given,
-        follower: null,
-        pid: null,
-        pane: null,
-        reaping: null,
-        begun: begun.promise,
-        begin: begun.resolve,
-        ended: ended.promise,
-        end: ended.resolve,
-      }
+    add(found) {
+      const session = track(found)
       tracked.set(session.id, session)
       return session
     },
@@ -283,18 +251,10 @@ export function createTracker(client: () => Promise<Client>, tell: (report: Repo
     rows,
     paneOf,
     drop,
+    lost: () => tracked.forEach((session) => (session.pane = session.pane === null ? null : undefined)),
     close() {
       for (const session of tracked.values()) session.follower?.close()
       tracked.clear()
     },
   }
 }
-
-export function deferred(): { promise: Promise<void>; resolve: () => void } {
-  let resolve = () => {}
-  const promise = new Promise<void>((done) => (resolve = done))
-  return { promise, resolve }
-}
-
-export const hasEnded = (name: string): InstarError =>
-  new InstarError('session_ended', `Cannot send to session "${name}": its program has ended`)

@@ -1,0 +1,68 @@
+import type { Health } from '../../../runtime/backend.ts'
+import type { Box } from '../box.ts'
+
+/** How soon boxes that cannot be asked for are asked for again, ever less often. */
+const againMs = [500, 1000, 2000, 5000, 10_000]
+
+/**
+ * What can be lost: the place, its terminal server, its boxes. They stand on one another, so of several the lowest is told.
+ * The first two tell by themselves. That boxes are lost is noticed by their clients; from then on they are asked for until
+ * they answer.
+ */
+export interface Reach {
+  place(health: Health): void
+  terminals(health: Health): void
+  /** Somebody has noticed that boxes cannot be asked for, or could not be. */
+  lookForBoxes(): void
+  /** Why boxes cannot be asked for, as far as is known; null while they can. */
+  boxLoss(): (Health & { readonly ok: false }) | null
+  close(): void
+}
+
+export function createReach(box: Pick<Box, 'reached'> | null, reach: (health: Health) => void): Reach {
+  let isPlaceLost = false
+  let loss: ReturnType<Reach['boxLoss']> = null
+  let isLooking = false
+  let isNoticed = false
+  let isClosed = false
+  const tell = (health: Health) => reach(health.ok ? (loss ?? health) : health)
+
+  async function lookUntilFound({ reached }: Pick<Box, 'reached'>): Promise<void> {
+    isLooking = true
+    for (let failures = 0; isNoticed || loss; failures = loss ? failures + 1 : 0) {
+      isNoticed = false
+      const health = await reached()
+      if (isClosed) return
+      // Nobody can tell now; once the place is found there is another look.
+      if (isPlaceLost) {
+        isNoticed = true
+        break
+      }
+      const isNews = health.ok ? loss !== null : health.reason !== loss?.reason
+      loss = health.ok ? null : health
+      if (isNews) tell(health)
+      if (loss || isNoticed) await new Promise((resolve) => setTimeout(resolve, againMs[Math.min(failures, againMs.length - 1)]).unref())
+    }
+    isLooking = false
+  }
+
+  function lookForBoxes(): void {
+    isNoticed = true
+    if (box && !isLooking && !isPlaceLost) void lookUntilFound(box)
+  }
+
+  return {
+    place(health) {
+      isPlaceLost = !health.ok
+      if (isPlaceLost && loss) [loss, isNoticed] = [null, true]
+      tell(health)
+      if (health.ok && isNoticed) lookForBoxes()
+    },
+    terminals(health) {
+      if (health.ok || !isPlaceLost) tell(health)
+    },
+    lookForBoxes,
+    boxLoss: () => loss,
+    close: () => void (isClosed = true),
+  }
+}
