@@ -29,10 +29,10 @@ export default command({
       backends: typed.options('backend'),
       dial: typed.option('dial'),
     })
-    const isDialling = typed.option('dial') !== undefined
-    console.log(`instar executor ${isDialling ? 'dials' : 'listening on'} ${executor.url}, with ${executor.backends.join(', ')}`)
-    const isGiven = Boolean(process.env['INSTAR_EXECUTOR_TOKEN'])
-    console.log(`Its token is ${isGiven ? 'that of INSTAR_EXECUTOR_TOKEN' : 'in .instar/config.json, under executor.token'}`)
+    const doing = typed.option('dial') === undefined ? 'listening on' : 'dials'
+    const from = process.env['INSTAR_EXECUTOR_TOKEN'] ? 'that of INSTAR_EXECUTOR_TOKEN' : 'in .instar/config.json, under executor.token'
+    // One write: who waits for the address has the rest too.
+    console.log(`instar executor ${doing} ${executor.url}, with ${executor.backends.join(', ')}\nIts token is ${from}`)
     await asked
     await executor.close()
     process.exit(0)

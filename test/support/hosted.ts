@@ -67,7 +67,7 @@ export async function hostedProject(main = 'src/cli/main.ts'): Promise<HostedPro
     let printed = ''
     child.all.on('data', (bytes: Buffer) => (printed += bytes.toString()))
     const isGone = () => child.exitCode !== null || child.signalCode !== null
-    const seen = await until(() => /(?:listening on|dials) (http:[^\s,]+)|"socket":"http","port":(\d+)/.exec(printed) ?? isGone(), {
+    const seen = await until(() => /(?:listening on|dials) (http:[^\s,]+)[\s,]|"socket":"http","port":(\d+)\D/.exec(printed) ?? isGone(), {
       what,
       timeout: 50_000,
     })
