@@ -423,6 +423,32 @@ describe('tmux, beside the contract,', () => {
     }
   })
 
+  // As in a container, whose first terminal is a pts/0 as well.
+  it.runIf(process.getuid?.() === 0)('ends nobody at a terminal that only has the same name', async () => {
+    const handle = await start('exec sleep 60')
+    const terminal = (await place.tmux('display-message', '-p', '-t', '=agent:', '#{pane_tty}')).trim().replace('/dev/', '')
+    const count = Number(terminal.replace('pts/', '')) + 1
+    const others = `mount -t devpts -o newinstance,ptmxmode=666 devpts /dev/pts && mount --bind /dev/pts/ptmx /dev/ptmx || exit
+for i in $(seq ${count}); do script -qc 'exec sleep 57.${count}' /dev/null & done; wait`
+    const namespace = execa('unshare', ['--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', others], { reject: false })
+    // ps names a terminal only as long as there is one of that name here.
+    const sleeping = async (columns: string) => {
+      const { stdout } = await execa('ps', ['-A', '-o', columns])
+      return stdout.split('\n').filter((row) => ` ${row}`.endsWith(` sleep 57.${count}`))
+    }
+    const named = async () => (await sleeping('tty=,args=')).some((row) => row.startsWith(`${terminal} `))
+    try {
+      await until(async () => (await sleeping('args=')).length === count && named(), { what: `another ${terminal}` })
+      const before = await sleeping('pid=,args=')
+      await backend.stop(handle, 1000)
+      await end(handle)
+      expect(await sleeping('pid=,args=')).toEqual(before)
+    } finally {
+      namespace.kill('SIGKILL')
+      await namespace
+    }
+  })
+
   it('takes two that end a session at once, and one that reads it, for none too many', async () => {
     const sessions = await Promise.all(Array.from({ length: 8 }, (_, i) => start('seq 200; exec cat', { name: `s-${i}` })))
     await Promise.all(sessions.map((session) => shows(session, '200')))

@@ -108,7 +108,11 @@ export interface Process {
   readonly pid: number
   readonly parent: number
   readonly group: number
-  readonly tty: string
+  /**
+   * What shares its controlling terminal: the leader of its POSIX session, or where ps tells none of that, which is macOS, the
+   * terminal's name. A name says less: every container, and whatever else has a devpts of its own, has a pts/0.
+   */
+  readonly session: string
 }
 
 /** A backend that is a terminal server somewhere; others may run on the same place. */

@@ -6,18 +6,19 @@ const psAfterMs = 30
 const psEveryMs = 250
 
 /**
- * Every process that `root` started, as far as it can still be told: its descendants, and what shares their process
- * groups or its terminal. Without `root` itself, which may be gone already.
+ * Every process that `root`, the leader of its POSIX session, started, as far as it can still be told: its descendants, and
+ * what shares their process groups or its terminal. Without `root` itself, which may be gone already.
  */
 export async function descendants(processes: PlaceProcesses, root: number): Promise<number[]> {
   const all = await processes.list()
-  const tty = all.find((each) => each.pid === root)?.tty ?? ''
+  const terminal = all.find((each) => each.pid === root)?.session ?? ''
+  const sessions = new Set([String(root), ...(/^\D.*\d/.test(terminal) ? [terminal] : [])])
   const found = new Set([root])
   const groups = new Set([root])
   for (let grew = true; grew;) {
     grew = false
     for (const each of all) {
-      if (found.has(each.pid) || !(found.has(each.parent) || groups.has(each.group) || (each.tty === tty && /\d/.test(tty)))) continue
+      if (found.has(each.pid) || !(found.has(each.parent) || groups.has(each.group) || sessions.has(each.session))) continue
       found.add(each.pid)
       groups.add(each.group)
       grew = true

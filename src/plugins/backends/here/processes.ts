@@ -8,7 +8,7 @@ let environments: Promise<string> | null = null
 /** The processes of this machine, as ps(1) tells them. */
 export const processes: PlaceProcesses = {
   async list() {
-    const { stdout } = await execa('ps', ['-A', '-o', processColumns], { timeout: 10_000 })
+    const { stdout } = await execa('ps', ['-A', '-o', processColumns[process.platform === 'darwin' ? 1 : 0]], { timeout: 10_000 })
     return parseProcesses(stdout)
   },
   async marked(id) {

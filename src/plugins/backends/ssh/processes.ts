@@ -1,5 +1,5 @@
 import type { PlaceProcesses } from '../place.ts'
-import { mark, parseProcesses } from '../ps.ts'
+import { mark, parseProcesses, processColumns } from '../ps.ts'
 import { shellQuote } from '../quote.ts'
 import type { Shell } from './shell.ts'
 
@@ -9,7 +9,16 @@ export function processes(shell: () => Promise<Shell>): PlaceProcesses {
   let marks: Promise<string> | null = null
 
   return {
-    list: async () => parseProcesses(await ask('ps -A -o pid= -o ppid= -o pgid= -o tty= -o stat=')),
+    async list() {
+      const [first, second] = processColumns.map(
+        (columns) =>
+          `ps -A ${columns
+            .split(',')
+            .map((column) => `-o ${column}`)
+            .join(' ')}`,
+      )
+      return parseProcesses(await ask(`instar_ps=$(${first} 2>/dev/null) || instar_ps=$(${second}); printf '%s\\n' "$instar_ps"`))
+    },
     async marked(id) {
       // Many sessions that end together share one look at all processes. The bracket keeps sed from finding itself.
       marks ??= ask(
