@@ -1,11 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { backendConformance } from '../../src/conformance.ts'
-import type { SshOptions } from '../../src/plugins/backends/ssh/options.ts'
+import { sshCommands, type SshOptions } from '../../src/plugins/backends/ssh/options.ts'
 import { ssh } from '../../src/plugins/backends/ssh/ssh.ts'
 import type { Backend, Health } from '../../src/runtime/backend.ts'
 import type { Exit, Handle, Report } from '../../src/runtime/types.ts'
@@ -301,6 +301,19 @@ describe('ssh, beside the contract,', () => {
       await other.close()
       await rm(home, { recursive: true, force: true })
     }
+  })
+
+  it('has its socket in a directory of its own where the path of its files is too long for one, and removes that', async () => {
+    const options = { host: 'far', config: sshd.config, directory: farOf(place) }
+    const state = join(place.state, 'deep'.repeat(20))
+    const directory = dirname(sshCommands(options, state).socket)
+    expect(directory).not.toContain(state)
+    backend = ssh(options)({ directory: state, socket: place.socket })
+    await backend.open(async () => {})
+    await backend.environment!()
+    expect(await readdir(directory)).toEqual([expect.stringMatching(/^ssh-/)])
+    await backend.close()
+    expect(await stat(directory).catch(() => null)).toBeNull()
   })
 
   it('says what a person types to sit down at a terminal', async () => {

@@ -1,4 +1,4 @@
-import { lstat, mkdir, rm } from 'node:fs/promises'
+import { lstat, mkdir, rm, rmdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Health } from '../../../runtime/backend.ts'
 import { InstarError } from '../../../runtime/error.ts'
@@ -157,6 +157,8 @@ export function createLink({ ssh, host, prepare, onFound, onLost }: LinkOptions)
       }
       await running
       await rm(ssh.socket, { force: true })
+      // Where it has a directory to itself, that goes too.
+      await rmdir(dirname(ssh.socket)).catch(() => {})
     },
   }
   return link
