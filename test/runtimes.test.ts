@@ -46,6 +46,26 @@ describe.skipIf(absent !== null)(`the server on every runtime${absent === null ?
     expect(server.printed()).toBe(`instar listening on ${server.url}\n`)
   })
 
+  test('deno: a tmux that it may not run is told as that', async () => {
+    const own = await hostedProject()
+    try {
+      const program = join(own.directory, 'tmux')
+      await writeFile(program, '#!/bin/sh\n', { mode: 0o755 })
+      await writeFile(
+        join(own.directory, 'instar.config.ts'),
+        `import { shell, tmux } from 'instar'
+         export default { backends: { local: tmux({ program: '${program}' }) }, agents: { shell: shell() } }\n`,
+      )
+      const { client } = await own.start('deno')
+      await expect(client.spawn({ name: 'never', agent: 'shell', prompt: 'true' })).rejects.toMatchObject({
+        code: 'backend_unavailable',
+        message: `Cannot start a session: ${program} on this machine cannot be run: Deno lacks the permission --allow-run=${program}`,
+      })
+    } finally {
+      await own.close()
+    }
+  })
+
   test('a session goes on while its server ends on one runtime and comes back on another', async () => {
     const answers: string[] = []
     for (const [i, host] of hosts.entries()) {

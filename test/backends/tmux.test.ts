@@ -470,9 +470,13 @@ describe('without a tmux that it can use, tmux', () => {
   const command: Command = { argv: ['true'], env: {}, cwd: '/', files: {}, size: { cols: 80, rows: 24 } }
 
   it.each([
-    ['missing', null, 'not installed'],
-    ['too old', '#!/bin/sh\n[ "$1" = -V ] && echo tmux 3.1c && exit\nexit 1\n', '3.1c is too old'],
-    ['broken', '#!/bin/sh\nexit 1\n', 'does not answer'],
+    ['missing', null, 'missing is not installed on this machine: apt-get install tmux'],
+    [
+      'too old',
+      '#!/bin/sh\n[ "$1" = -V ] && echo tmux 3.1c && exit\nexit 1\n',
+      'too-old on this machine is version 3.1c, which is too old',
+    ],
+    ['broken', '#!/bin/sh\nexit 1\n', 'broken on this machine does not answer as tmux does'],
   ])('says what is wrong: %s', async (name, script, reason) => {
     const program = join(place.directory, name.replace(' ', '-'))
     if (script) await writeFile(program, script, { mode: 0o755 })

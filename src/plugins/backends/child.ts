@@ -25,3 +25,12 @@ export function startChild({ argv: [file, ...args], env }: LocalProcess) {
   child.stderr.on('data', (bytes: Buffer) => (complaint = (complaint + bytes.toString()).slice(-complaintLength)))
   return { child, complaint: () => complaint }
 }
+
+/** Why a program did not even start, of what execa says of it; null when it did, or nothing is known. */
+export function notStarted(
+  program: string,
+  { code, cause }: { readonly code?: string | undefined; readonly cause?: unknown },
+): string | null {
+  if (code === 'ENOENT') return `${program} is not installed on this machine`
+  return (cause as Error | undefined)?.name === 'NotCapable' ? `Deno lacks the permission --allow-run=${program}` : null
+}

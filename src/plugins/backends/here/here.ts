@@ -5,6 +5,7 @@ import type { Ran, RunOptions } from '../../../runtime/backend.ts'
 import type { BackendState } from '../../../runtime/config.ts'
 import { InstarError } from '../../../runtime/error.ts'
 import { maxRunBytes, runTimeoutMs, type Argv, type Place } from '../place.ts'
+import { notStarted } from '../child.ts'
 import { files } from './files.ts'
 import { processes } from './processes.ts'
 
@@ -56,6 +57,6 @@ async function run(argv: Argv, { cwd = '/', env = {}, input, timeoutMs = runTime
   if (result.exitCode === undefined && result.signal === undefined)
     throw result.code === 'ENOENT'
       ? cannot('it is not installed, or there is no such directory', { missing: true })
-      : cannot(result.code ?? 'it does not start')
+      : cannot(notStarted(program, result) ?? result.code ?? 'it does not start')
   return { code: result.exitCode ?? 128 + constants.signals[result.signal as NodeJS.Signals], stdout: result.stdout, stderr: result.stderr }
 }

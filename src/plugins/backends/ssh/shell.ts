@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { InstarError } from '../../../runtime/error.ts'
 import { pieces } from '../../../runtime/pieces.ts'
-import { complaintLength, startChild } from '../child.ts'
+import { complaintLength, notStarted, startChild } from '../child.ts'
 import { maxTextBytes, type LocalProcess } from '../place.ts'
 
 /** A shell that says nothing for so long while it is asked something is lost; answers come in order, so none can be skipped. */
@@ -55,7 +55,7 @@ export class Shell {
     this.#watchdog = setInterval(() => this.#check(), 1000).unref()
     this.closed = this.#child.then((result) => {
       const said = [complaint(), this.#said().toString('utf8').slice(-complaintLength)].join('\n')
-      return this.#fail(new Error(result.code === 'ENOENT' ? `${process.argv[0]} is not installed` : explain(said), { cause: result }))
+      return this.#fail(new Error(notStarted(process.argv[0], result) ?? explain(said), { cause: result }))
     })
   }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { StringDecoder } from 'node:string_decoder'
 import { InstarError } from '../../../runtime/error.ts'
-import { startChild } from '../child.ts'
+import { notStarted, startChild } from '../child.ts'
 import type { LocalProcess } from '../place.ts'
 import { line, parseAnswer, parseUntrusted, type Answer, type Block } from './protocol.ts'
 
@@ -49,10 +49,7 @@ export class Control {
     this.closed = new Promise((resolve) => (this.#close = resolve))
     void this.#child.then((cause) =>
       this.#fail(
-        new Error(
-          complaint().trim().slice(-maxComplaint) || (cause.code === 'ENOENT' ? 'it is not installed' : 'it closed the connection'),
-          { cause },
-        ),
+        new Error(complaint().trim().slice(-maxComplaint) || notStarted(process.argv[0], cause) || 'it closed the connection', { cause }),
       ),
     )
   }
