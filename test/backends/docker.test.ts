@@ -297,18 +297,6 @@ describe('docker, beside the contract,', () => {
       await expect(place.with(options).environment!()).rejects.toMatchObject({ name: 'InstarError' })
     })
 
-    it('a daemon that does not answer', async () => {
-      const program = join(place.directory, 'docker-that-hangs')
-      await writeFile(program, '#!/bin/sh\nexec sleep 600\n', { mode: 0o755 })
-      await open(place.with({ program }))
-      await backend.follow({ id: randomUUID(), handle: { id: 'x', name: 'x' } }, 0)
-      await until(() => reaches.at(-1)?.ok === false, { timeout: 15_000, what: 'the loss' })
-      expect(reaches.at(-1)).toEqual({
-        ok: false,
-        reason: expect.stringMatching(/^the daemon of .*docker-that-hangs has not answered for 5 s$/),
-      })
-    })
-
     it('a daemon that this user may not use', async () => {
       const program = join(place.directory, 'docker-of-nobody')
       await writeFile(program, '#!/bin/sh\nexec setpriv --reuid=65534 --regid=65534 --clear-groups docker "$@"\n', { mode: 0o755 })
@@ -490,6 +478,27 @@ describe('docker, beside the contract,', () => {
         await there.cleanup()
         await other.close()
       }
+    })
+
+    it('while the daemon hangs, which is noticed though nobody asks it anything', async () => {
+      const session = await start(echo)
+      await shows(session, 'before')
+      const thaw = await dockerd.freeze()
+      try {
+        await until(() => reaches.at(-1)?.ok === false, { timeout: 30_000, what: 'the loss' })
+        const reason = 'the daemon of docker has not answered for 5 s'
+        expect(reaches.at(-1)).toEqual({ ok: false, reason })
+        await expect(type(session, 'nobody hears')).rejects.toMatchObject({
+          code: 'backend_unavailable',
+          message: expect.stringContaining(reason),
+        })
+      } finally {
+        thaw()
+      }
+      await until(() => reaches.at(-1)?.ok, { timeout: 15_000, what: 'the daemon to be found' })
+      await isUsable(session)
+      await backend.stop(session, 300)
+      expect(exitOf(session.id)).toBeDefined()
     })
 
     it('and a container that a killed server made, but never began, is removed', async () => {

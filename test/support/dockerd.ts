@@ -14,6 +14,8 @@ export interface Dockerd {
   readonly bare: string
   /** Runs docker's client. Resolves to what it prints. */
   docker(...args: readonly string[]): Promise<string>
+  /** Stops the daemon as SIGSTOP does; what it returns lets it go on. */
+  freeze(): Promise<() => void>
   /** Kills the daemon. */
   kill(): Promise<void>
   /** Starts it again. */
@@ -78,6 +80,11 @@ export async function openDockerd(): Promise<Dockerd> {
       bare,
       docker,
       close,
+      async freeze() {
+        const pid = Number(await readFile(join(root, 'pid'), 'utf8'))
+        process.kill(pid, 'SIGSTOP')
+        return () => process.kill(pid, 'SIGCONT')
+      },
       async kill() {
         process.kill(Number(await readFile(join(root, 'pid'), 'utf8')), 'SIGKILL')
         keeper.stdin?.end()

@@ -3,11 +3,13 @@ import type { Box } from '../box.ts'
 
 /** How soon boxes that cannot be asked for are asked for again, ever less often. */
 const againMs = [500, 1000, 2000, 5000, 10_000]
+/** How often they are looked at while there are sessions: one that only hangs closes no connection, so nobody else notices. */
+const lookMs = 10_000
 
 /**
  * What can be lost: the place, its terminal server, its boxes. They stand on one another, so of several the lowest is told.
- * The first two tell by themselves. That boxes are lost is noticed by their clients; from then on they are asked for until
- * they answer.
+ * The first two tell by themselves. That boxes are lost is noticed by their clients, or by a look now and then; from then on
+ * they are asked for until they answer.
  */
 export interface Reach {
   place(health: Health): void
@@ -19,7 +21,7 @@ export interface Reach {
   close(): void
 }
 
-export function createReach(box: Pick<Box, 'reached'> | null, reach: (health: Health) => void): Reach {
+export function createReach(box: Pick<Box, 'reached'> | null, hasSessions: () => boolean, reach: (health: Health) => void): Reach {
   let isPlaceLost = false
   let loss: ReturnType<Reach['boxLoss']> = null
   let isLooking = false
@@ -50,6 +52,7 @@ export function createReach(box: Pick<Box, 'reached'> | null, reach: (health: He
     isNoticed = true
     if (box && !isLooking && !isPlaceLost) void lookUntilFound(box)
   }
+  const looks = box && setInterval(() => hasSessions() && lookForBoxes(), lookMs).unref()
 
   return {
     place(health) {
@@ -63,6 +66,9 @@ export function createReach(box: Pick<Box, 'reached'> | null, reach: (health: He
     },
     lookForBoxes,
     boxLoss: () => loss,
-    close: () => void (isClosed = true),
+    close() {
+      isClosed = true
+      clearInterval(looks ?? undefined)
+    },
   }
 }

@@ -149,7 +149,7 @@ function createTmux(place: Place, { program = 'tmux', maxSessions }: TmuxOptions
 
     async open(report, tellReach = () => {}) {
       tell = report
-      const reached = (reach = createReach(box, tellReach))
+      const reached = (reach = createReach(box, tracker.hasSessions, tellReach))
       const onConnected = () => {
         reached.terminals({ ok: true, detail: `tmux ${connection?.version()?.name}` })
         look()

@@ -17,6 +17,7 @@ import { track, type Found, type Tracked } from './tracked.ts'
  */
 export interface Tracker {
   get(id: string): Tracked | undefined
+  hasSessions(): boolean
   add(found: Found): Tracked
   /** Begins to report what the session's files say. */
   follow(session: Tracked): Promise<void>
@@ -238,6 +239,7 @@ export function createTracker(
 
   return {
     get: (id) => tracked.get(id),
+    hasSessions: () => tracked.size > 0,
     add(found) {
       const session = track(found)
       tracked.set(session.id, session)
