@@ -126,7 +126,7 @@ describe('a server whose sessions run on an executor', () => {
         {
           code: 'backend_unavailable',
           message: expect.stringMatching(
-            /^Cannot [^:]+: (?:its backend is unreachable: )?the executor at http:\S+ (?:does not answer \(\w+\)|has closed the connection|did not take an acknowledgement)$/,
+            /^Cannot [^:]+: (?:its backend is unreachable: )?the executor at http:\S+ (?:(?:does not answer|was lost) \([a-z ]+\)|has closed the connection|did not take an acknowledgement)$/,
           ),
           data: {},
         },

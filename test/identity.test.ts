@@ -116,7 +116,9 @@ describe.each(['here', 'there'])('the project is %s:', (where) => {
     await symlink('real/agent.md', join(project, 'AGENT.md'))
     expect(await told()).toContain('linked')
     await symlink('../user.md', join(project, 'USER.md'))
-    await expect(told()).rejects.toThrow(/USER\.md is a symbolic link to \/.*\/user\.md, outside of the project/)
+    await expect(told()).rejects.toThrow(
+      /USER\.md is a symbolic link to \/.*\/user\.md, outside of the project; identity\(\{ outside: true \}\) in the config allows that$/,
+    )
     expect(await told({ outside: true })).toContain('outside')
     await rm(join(project, 'USER.md'))
     await symlink('nowhere.md', join(project, 'USER.md'))

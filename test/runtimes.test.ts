@@ -1,6 +1,8 @@
+import { randomUUID } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { protocol, wire } from '../src/runtime/executor.ts'
 import { hostedProject, type HostedProject } from './support/hosted.ts'
 import { hostedPlugins, usePlugins } from './support/hosted-plugins.ts'
 import { startRedis } from './support/redis.ts'
@@ -94,6 +96,24 @@ describe.skipIf(absent !== null)(`the server on every runtime${absent === null ?
          export default defineConfig({ agents: { shell: shell() }, limits: { graceMs: 300 }, plugins: ${hostedPlugins} })\n`,
       )
       await usePlugins(await own.start(host))
+    } finally {
+      await own.close()
+    }
+  })
+
+  test.each(hosts)('%s: an executor that cuts a control plane off says nothing on standard error', async (host) => {
+    const own = await hostedProject()
+    try {
+      const { url, token, printed } = await own.executor(host)
+      const silent = await fetch(`${url}/executor/-/connect`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, [wire.protocol]: String(protocol), [wire.owner]: randomUUID() },
+        body: JSON.stringify({ silenceMs: 200 }),
+      })
+      expect(silent.status).toBe(200)
+      await expect(silent.text()).rejects.toThrow()
+      expect((await fetch(`${url}/health`)).status).toBe(200)
+      expect(printed()).toBe(`instar executor listening on ${url}, with local\nIts token is that of INSTAR_EXECUTOR_TOKEN\n`)
     } finally {
       await own.close()
     }

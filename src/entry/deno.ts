@@ -4,14 +4,16 @@ import { serverOn } from './server.ts'
 
 declare const Deno: {
   serve(
-    options: { hostname: string; port: number; signal: AbortSignal; onListen(): void },
+    options: { hostname: string; port: number; signal: AbortSignal; onListen(): void; onError(): Response },
     handler: (request: Request) => Response | Promise<Response>,
   ): { readonly addr: { readonly hostname: string; readonly port: number }; readonly finished: Promise<void> }
 }
 
 const listen: Listen = async (fetch, hostname, port) => {
   const ending = new AbortController()
-  const { addr, finished } = Deno.serve({ hostname, port, signal: ending.signal, onListen() {} }, (request) => fetch(request))
+  // Of a stream that fails it would print the stack, after the log has said what there is to say.
+  const onError = () => new Response(null, { status: 500 })
+  const { addr, finished } = Deno.serve({ hostname, port, signal: ending.signal, onListen() {}, onError }, (request) => fetch(request))
   return {
     ...addr,
     async close() {

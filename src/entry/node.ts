@@ -1,24 +1,20 @@
+import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { executorOn } from './executor.ts'
-import type { Listen } from './listen.ts'
+import { cutting, type Listen } from './listen.ts'
 import { serverOn } from './server.ts'
 
 const listen: Listen = async (fetch, host, port) => {
-  const server = createAdaptorServer({ fetch })
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, resolve)
-  })
-  const { address, port: actual } = server.address() as AddressInfo
-  return {
-    hostname: address,
-    port: actual,
-    async close() {
-      server.close()
-      if ('closeAllConnections' in server) server.closeAllConnections()
-    },
+  const server = createAdaptorServer({ fetch: async (request, { outgoing }) => cutting(await fetch(request), () => outgoing.destroy()) })
+  server.listen(port, host)
+  await once(server, 'listening')
+  const { address: hostname, port: actual } = server.address() as AddressInfo
+  const close = async () => {
+    server.close()
+    if ('closeAllConnections' in server) server.closeAllConnections()
   }
+  return { hostname, port: actual, close }
 }
 
 /** Starts the whole server on Node. */

@@ -1,4 +1,5 @@
 import { Hono, type Context } from 'hono'
+import { relayed } from '../runtime/body.ts'
 import { deferred } from '../runtime/deferred.ts'
 import { InstarError } from '../runtime/error.ts'
 import { contextOf, wrongInPlugin, type LazyPlugin, type Plugin, type PluginContext } from '../runtime/plugin.ts'
@@ -113,6 +114,13 @@ async function ask(
 ): Promise<Response> {
   const failed = (what: string, cause?: unknown) =>
     new InstarError('plugin_failed', `Cannot answer: plugin "${name}" ${what}`, { plugin: name }, cause)
+  const tell = (error: unknown) => log('a plugin failed', { plugin: name, error: error instanceof Error ? error.stack : String(error) })
+  /** Of a client that has gone it says nothing. */
+  const broken: Parameters<typeof relayed>[1] = (error, controller) => {
+    if (!ending.signal.aborted) tell(error)
+    // Bun would print the reason once more.
+    controller.error()
+  }
   const request = c.req.raw
   const isHead = request.method === 'HEAD'
   const ending = new AbortController()
@@ -137,12 +145,12 @@ async function ask(
     if (!canBeSent(answer)) throw failed('has answered with what is no Response, or was read already')
     if (isHead) answer.body?.cancel().catch(() => {})
     // Made anew, because only so it gets the headers that were set for every answer.
-    return c.newResponse(isHead ? null : answer.body, answer)
+    return c.newResponse(isHead || !answer.body ? null : relayed(answer.body, broken), answer)
   } catch (error) {
     request.signal.removeEventListener('abort', end)
     end()
     if (error instanceof InstarError) throw error
-    log('a plugin failed', { plugin: name, error: error instanceof Error ? error.stack : String(error) })
+    tell(error)
     throw failed("failed; the server's log says why", error)
   } finally {
     clearTimeout(timer)

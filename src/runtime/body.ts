@@ -29,3 +29,26 @@ export async function bytesIn(stream: ReadableStream<Uint8Array> | null, limit: 
   }
   return bytes
 }
+
+/** The same stream, read no sooner than it is itself; `failed` settles how one ends that fails. */
+export function relayed(
+  stream: ReadableStream<Uint8Array>,
+  failed: (error: unknown, controller: ReadableStreamDefaultController<Uint8Array>) => void,
+): ReadableStream<Uint8Array> {
+  const reader = stream.getReader()
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read()
+          if (done) controller.close()
+          else controller.enqueue(value)
+        } catch (error) {
+          failed(error, controller)
+        }
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  )
+}

@@ -22,7 +22,7 @@ export const hostedPlugins = `[
 ]`
 
 /** The two plugins that are there, and one that does everything wrong, on a server in a process of its own. */
-export async function usePlugins({ url, token, client }: Hosted): Promise<void> {
+export async function usePlugins({ url, token, client, printed }: Hosted): Promise<void> {
   const ask = (path: string, init: RequestInit = {}) =>
     fetch(`${url}/plugins/${path}`, { ...init, headers: { authorization: `Bearer ${token}` } })
   const said = await ask('chat', {
@@ -49,4 +49,7 @@ export async function usePlugins({ url, token, client }: Hosted): Promise<void> 
   expect((await fetch(`${url}/plugins/badge/${session}.svg`)).status).toBe(401)
   await floods.body!.cancel()
   expect(await client.end(session)).toMatchObject({ status: 'killed' })
+  // The log has what went wrong, in lines of its own; nobody else's stacks stand between them.
+  for (const problem of ['it throws', 'it breaks']) await until(() => printed().includes(problem), { what: `"${problem}" in the log` })
+  expect(printed()).not.toMatch(/^ +at /m)
 }

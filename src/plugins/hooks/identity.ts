@@ -88,7 +88,7 @@ async function collect(wanted: readonly string[], context: HookContext, read: Re
 const textOf = (found: Found): string | null => (found.state === 'read' ? found.text : null)
 
 function refuse(files: readonly Named[], maxBytes: number): void {
-  for (const { name, found } of files) if (found.state === 'refused') throw new Error(`${name} ${found.problem}`)
+  for (const { name, found } of files) if (found.state === 'refused') throw new Error(`${name} ${found.problem}${remedyFor(found.problem)}`)
   const sizes = files.map(({ name, found }) => ({ name, bytes: found.state === 'read' ? found.bytes : 0 }))
   const sum = sizes.reduce((total, { bytes }) => total + bytes, 0)
   const [biggest] = sizes.toSorted((a, b) => b.bytes - a.bytes)
@@ -96,6 +96,9 @@ function refuse(files: readonly Named[], maxBytes: number): void {
   const names = sizes.map(({ name }) => name).join(', ')
   throw new Error(`${names} have ${sum} bytes together, and ${maxBytes} is the limit; the biggest is ${biggest.name} with ${biggest.bytes}`)
 }
+
+const remedyFor = (problem: string): string =>
+  problem.endsWith(', outside of the project') ? '; identity({ outside: true }) in the config allows that' : ''
 
 const titles: Readonly<Record<string, string>> = {
   'AGENT.md': 'Who you are (AGENT.md)',

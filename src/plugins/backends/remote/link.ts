@@ -114,7 +114,7 @@ export async function openLink({ address, owner, silenceMs, hear }: LinkOptions,
       }
       end('has closed the connection')
     } catch (error) {
-      end(failureOf(error))
+      end(failureOf(error, 'was lost'))
     }
   }
 

@@ -119,9 +119,9 @@ export function refusalOf(error: InstarError | null, response: Response): string
 export const otherProtocol = (theirs: unknown, version: unknown): string =>
   `speaks protocol ${String(theirs)} (Instar ${String(version)}), and this server protocol ${protocol}: install the same version on both`
 
-/** Why a request has failed; it goes on a sentence that begins with the executor. */
-export const failureOf = (error: unknown): string =>
-  `does not answer (${error instanceof SyntaxError ? 'it sent what is no JSON' : failureIn(error)})`
+/** Why a request has failed, or with `was lost` a connection; it goes on a sentence that begins with the executor. */
+export const failureOf = (error: unknown, what: 'does not answer' | 'was lost' = 'does not answer'): string =>
+  `${what} (${error instanceof SyntaxError ? 'it sent what is no JSON' : failureIn(error)})`
 
 const answerSchema = v.object({ from: v.optional(v.string()), value: v.optional(v.unknown()), error: v.optional(v.unknown()) })
 
