@@ -104,18 +104,28 @@ export function takeSeat(place: AgentPlace) {
     await spawn(prompt)
     await until(() => place.heard().includes(prompt), { timeout: slowMs, what: 'the first turn' })
     await is('idle', slowMs)
-    expect(course()).toEqual(['starting', 'running', 'idle'])
+    await went('starting', 'running', 'idle')
     await until(async () => (await messages()).length > 1, { what: 'the record of the first turn' })
   }
   const messages = () => get<Message[]>('messages')
-  function course(): Status[] {
+  /** What it became since the course was asked for last, and what it was then. */
+  function statuses(): Status[] {
     record()
-    const statuses = [...(was === null ? [] : [was]), ...seen.map(({ status }) => status)]
-    const all = statuses.filter((status, place) => status !== statuses[place - 1])
+    const all = [...(was === null ? [] : [was]), ...seen.map(({ status }) => status)]
+    return all.filter((status, place) => status !== all[place - 1])
+  }
+  function course(): Status[] {
+    const all = statuses()
     const told = was === null ? all : all.slice(1)
     was = all.at(-1) ?? was
     seen = []
     return told
+  }
+  /** That was its course, and no other. A model may hear a text before the agent's hook has told of it here. */
+  async function went(...expected: readonly Status[]): Promise<void> {
+    const count = expected.length + (was === null ? 0 : 1)
+    await until(() => statuses().length >= count, { timeout: promptMs, what: 'the end of its course' }).catch(() => {})
+    expect(course(), explain()).toEqual(expected)
   }
   async function remove(): Promise<Told> {
     record()
@@ -167,6 +177,7 @@ export function takeSeat(place: AgentPlace) {
     pane,
     is,
     course,
+    went,
     /** The session has been that in the course so far, for however short a time. */
     async was(status: Status): Promise<void> {
       const check = () => {

@@ -106,7 +106,7 @@ function works(harness: AgentHarness): void {
     await seat.is('running')
     await seat.shows('heard: [slow 600] begin')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['starting', 'running', 'idle'])
+    await seat.went('starting', 'running', 'idle')
     expect(seat.session()).toMatchObject({ startedAt: expect.any(String) as string, lastError: null, waiting: null })
   })
 
@@ -119,7 +119,7 @@ function works(harness: AgentHarness): void {
     await seat.is('running')
     await seat.shows('heard: [slow 600] a turn')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     expect((await seat.inputs()).at(-1)!.stage).toBe('started')
   })
 
@@ -133,7 +133,7 @@ function works(harness: AgentHarness): void {
       session: { status: 'idle' },
     })
     expect(seat.asked()).toBe(before + 1)
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('runs while a tool runs', async () => {
@@ -144,7 +144,7 @@ function works(harness: AgentHarness): void {
     await seat.is('running')
     await seat.make(go)
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('runs while two tools run that were called at once', async () => {
@@ -153,13 +153,13 @@ function works(harness: AgentHarness): void {
     await seat.send('[say counted] before that')
     await seat.texts('counted')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     const cost = seat.session().usage!['outputTokens']!
     await seat.send(`[bash touch ${one}] and [bash touch ${two}]`)
     await seat.made(one)
     await seat.made(two)
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     // One answer, however many tools it calls, and one after them.
     await seat.texts('done')
     await until(() => seat.session().usage!['outputTokens'] === cost + 10, { what: 'what two answers cost' })
@@ -174,7 +174,7 @@ function works(harness: AgentHarness): void {
     await seat.is('idle')
     expect(seat.exists(forbidden)).toBe(false)
     expect(seat.trail().map(({ rule }) => rule)).toContain('guard_blocked: force-push')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     await seat.send(`[bash touch ${allowed}; echo "git push --force origin main"] go on`)
     await seat.made(allowed)
     await seat.is('idle')
@@ -189,7 +189,7 @@ function works(harness: AgentHarness): void {
     await seat.is('running')
     await seat.interrupt()
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('is idle when it is interrupted while a tool runs, and the tool is gone', async () => {
@@ -201,13 +201,13 @@ function works(harness: AgentHarness): void {
     await seat.interrupt()
     await seat.is('idle')
     await seat.gone(left)
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('has nothing to interrupt when it is idle', async () => {
     await seat.ready()
     expect((await seat.post('interrupt')).body).toMatchObject({ status: 'idle' })
-    expect(seat.course()).toEqual([])
+    await seat.went()
   })
 
   it('takes a text after an early interrupt as it is, without the one before', async () => {
@@ -223,7 +223,7 @@ function works(harness: AgentHarness): void {
     await seat.heard(next)
     expect(seat.place.heard()).toBe(next)
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle', 'running', 'idle'])
+    await seat.went('running', 'idle', 'running', 'idle')
   })
 
   it('tells a turn that failed, and goes on', async () => {
@@ -232,12 +232,12 @@ function works(harness: AgentHarness): void {
     await seat.heard('this one')
     await until(() => seat.session().lastError !== null, { timeout: promptMs, what: 'the error' })
     expect(seat.session()).toMatchObject({ status: 'idle', lastError: expect.stringMatching(/400|as asked/) as string })
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     await seat.send('again')
     await seat.heard('again')
     await until(() => seat.session().lastError === null, { timeout: promptMs, what: 'the error is over' })
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('runs while it tries again', async () => {
@@ -248,7 +248,7 @@ function works(harness: AgentHarness): void {
     await seat.shows('heard: [stumble 500] once more')
     await seat.is('idle')
     expect(seat.session().lastError).toBeNull()
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('runs while a task runs in the background, and until it has dealt with its end', async (context) => {
@@ -269,7 +269,7 @@ function works(harness: AgentHarness): void {
     await seat.make(go)
     await until(() => seat.asked() === before + 3, { what: 'it goes on by itself' })
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('runs while a sub-agent works', async (context) => {
@@ -281,7 +281,7 @@ function works(harness: AgentHarness): void {
     await seat.is('running')
     await seat.make(go)
     await seat.is('idle', slowMs)
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('takes a text while it works, and is not idle in between', async () => {
@@ -293,7 +293,7 @@ function works(harness: AgentHarness): void {
     await seat.heard('the second')
     await seat.is('running')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('takes texts that come right after one another, in their order', async () => {
@@ -304,7 +304,7 @@ function works(harness: AgentHarness): void {
     await seat.heard('the latter')
     await seat.is('running')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     const said = (await seat.messages()).flatMap(({ text }) => words.filter((word) => text.includes(word) && !text.includes('heard:')))
     expect([...new Set(said)]).toEqual(words)
   })
@@ -336,16 +336,21 @@ function works(harness: AgentHarness): void {
     expect(seat.asked()).toBe(before)
     await seat.press(...harness.empty)
     await until(async () => !(await seat.output()).includes('half a thou'), { what: 'an empty composer' })
-    expect(seat.course()).toEqual([])
+    await seat.went()
     await seat.send('mine')
     await seat.heard('mine')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
   })
 
   it('tells its conversation and what it cost, each message once', async () => {
-    await seat.restart('[say well begun] begin')
-    const before = seat.asked()
+    await seat.ready()
+    await seat.send('[say well begun] begin')
+    await seat.heard('begin')
+    await seat.is('idle')
+    const told = (await seat.texts('well begun')).length
+    await until(() => outputTokens() > 0, { what: 'what an answer costs' })
+    const [before, cost] = [seat.asked(), outputTokens()]
     await seat.send('[bash echo from-the-tool]')
     await seat.heard('from-the-tool')
     await until(() => seat.asked() === before + 2, { what: 'the tool’s end' })
@@ -354,11 +359,11 @@ function works(harness: AgentHarness): void {
     await seat.heard('thanks')
     await seat.is('idle')
     await seat.texts('all done')
-    const messages = await seat.messages()
-    expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant', 'tool', 'assistant', 'user', 'assistant'])
+    const all = await seat.messages()
+    expect(new Set(all.map(({ id }) => id)).size).toBe(all.length)
+    const messages = all.slice(told)
+    expect(messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'assistant', 'user', 'assistant'])
     expect(messages.map(({ text }) => text)).toEqual([
-      '[say well begun] begin',
-      'well begun',
       '[bash echo from-the-tool]',
       expect.any(String),
       expect.stringContaining('from-the-tool'),
@@ -366,11 +371,10 @@ function works(harness: AgentHarness): void {
       '[say all done] thanks',
       'all done',
     ])
-    const [call] = messages[3]!.tools
+    const [call] = messages[1]!.tools
     expect(JSON.stringify(call!.input)).toContain('echo from-the-tool')
-    expect(messages[4]!.id).toBe(call!.id)
-    expect(new Set(messages.map(({ id }) => id)).size).toBe(8)
-    await until(() => seat.session().usage?.['outputTokens'] === 20, { what: 'what four answers cost' })
+    expect(messages[2]!.id).toBe(call!.id)
+    await until(() => outputTokens() === cost + 15, { what: 'what three answers cost' })
     seat.course()
   })
 
@@ -380,17 +384,17 @@ function works(harness: AgentHarness): void {
     await seat.send('[say as follows] before the compaction')
     const before = await seat.texts('as follows')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     const asked = seat.asked()
     await seat.command(compact)
     await until(() => seat.asked() > asked, { what: 'the model is asked for a summary' })
     await seat.was('running')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     await seat.send('after the compaction')
     await seat.heard('after the compaction')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     const texts = await seat.texts('heard: after the compaction')
     expect(texts).toEqual([...before, 'after the compaction', 'heard: after the compaction'])
   })
@@ -401,7 +405,7 @@ function works(harness: AgentHarness): void {
     await seat.send('before the clearing')
     await seat.heard('before the clearing')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     const { id } = seat.session()
     await seat.command(clear)
     await until(async () => !(await seat.output(40)).includes('heard: before the clearing'), { what: 'a clear screen' })
@@ -410,7 +414,7 @@ function works(harness: AgentHarness): void {
     expect(JSON.stringify(seat.place.requests.at(-1))).not.toContain('before the clearing')
     await seat.is('idle')
     expect(seat.session().id).toBe(id)
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
     const texts = await seat.texts('heard: after the clearing')
     expect(texts.slice(-4)).toEqual([
       'before the clearing',
@@ -426,68 +430,97 @@ function works(harness: AgentHarness): void {
       status: 409,
       body: { error: { code: expect.stringMatching(/session_live|name_in_use/) as string } },
     })
-    expect(seat.course()).toEqual([])
+    await seat.went()
   })
 
   it('completes when a person leaves it, and is resumed', async (context) => {
     const exit = able(context, harness.exit)
-    await seat.restart('[say the word is kumquat] tell me a word')
+    const said = await tells('kumquat')
     await seat.command(exit)
     await seat.is('completed')
     expect(seat.session()).toMatchObject({ exitCode: 0, signal: null })
-    expect(seat.course()).toEqual(['completed'])
-    await resumes('kumquat')
+    await seat.went('completed')
+    await resumes(said)
   })
 
   it('is killed on request, and is resumed', async () => {
-    await seat.restart('[say the word is loquat] tell me a word')
+    const said = await tells('loquat')
     expect((await seat.remove()).body).toMatchObject({ status: 'killed', reason: 'ended on request' })
-    expect(seat.course()).toEqual(['killed'])
+    await seat.went('killed')
     expect(await seat.output()).toContain('loquat')
     expect(await seat.send('hello?')).toMatchObject({ status: 409, body: { error: { code: 'session_ended' } } })
-    await resumes('loquat')
+    await resumes(said)
   })
 
   it('is an error when it is killed, and is resumed', async () => {
-    await seat.restart('[say the word is medlar] tell me a word')
+    const said = await tells('medlar')
     for (const pid of await seat.programs()) kill(pid)
     await seat.is('error')
     expect(seat.session()).toMatchObject({ exitCode: null, signal: 'SIGKILL' })
-    expect(seat.course()).toEqual(['error'])
-    await resumes('medlar')
+    await seat.went('error')
+    await resumes(said)
   })
 
-  /** The session goes on with a conversation in which a word was said. */
-  async function resumes(word: string): Promise<void> {
+  const outputTokens = () => seat.session().usage?.['outputTokens'] ?? 0
+
+  /** It says a word. Resolves to all that was said then. */
+  async function tells(word: string): Promise<readonly string[]> {
+    await seat.ready()
+    await seat.send(`[say the word is ${word}] tell me a word`)
+    await seat.heard(word)
+    await seat.is('idle')
+    await seat.went('running', 'idle')
+    return seat.texts(`the word is ${word}`)
+  }
+
+  /** The session goes on with what was said before. */
+  async function resumes(said: readonly string[]): Promise<void> {
     const before = seat.session()
     const { status, body } = await seat.post('resume', { prompt: `[say again] which word` })
     expect(status, JSON.stringify(body)).toBe(201)
     expect(body).toMatchObject({ name: before.name, status: 'starting', prompt: '[say again] which word' })
     expect(body.id).not.toBe(before.id)
     await seat.heard('which word')
-    expect(JSON.stringify(seat.place.requests.at(-1))).toContain(word)
+    expect(JSON.stringify(seat.place.requests.at(-1))).toContain(said.at(-1))
     await seat.is('idle', slowMs)
-    expect(seat.course()).toEqual(['starting', 'running', 'idle'])
+    await seat.went('starting', 'running', 'idle')
     const texts = await seat.texts('again')
-    expect(texts).toEqual([before.prompt, `the word is ${word}`, '[say again] which word', 'again'])
-    await until(() => seat.session().usage?.['outputTokens'] === 5, { what: 'what one answer costs' })
+    // What was said before it was cleared belongs to another conversation.
+    expect(texts.length).toBeGreaterThan(3)
+    expect(texts).toEqual([...said, '[say again] which word', 'again'].slice(-texts.length))
+    await until(() => outputTokens() === 5, { what: 'what one answer costs' })
     expect(await seat.post(`resume`, {}, before.id)).toMatchObject({ status: 409 })
   }
 
   it('is resumed without a prompt: idle, with its conversation', async () => {
-    await seat.restart('[say the word is quince] tell me a word')
+    await tells('quince')
     await seat.remove()
     seat.course()
     const before = seat.asked()
     expect((await seat.post('resume', {})).status).toBe(201)
     await seat.is('idle', slowMs)
-    expect(seat.course()).toEqual(['starting', 'idle'])
+    await seat.went('starting', 'idle')
     expect(seat.asked()).toBe(before)
     await seat.send('which word')
     await seat.heard('which word')
     expect(JSON.stringify(seat.place.requests.at(-1))).toContain('quince')
     await seat.is('idle')
-    expect(seat.course()).toEqual(['running', 'idle'])
+    await seat.went('running', 'idle')
+  })
+
+  it('goes on when its directory is taken away', async () => {
+    await seat.ready()
+    const { project } = seat.place.app
+    await rename(project, `${project}-elsewhere`)
+    try {
+      await seat.send('[slow 300] nowhere')
+      await seat.heard('nowhere')
+      await seat.shows('heard: [slow 300] nowhere')
+      await seat.is('idle')
+    } finally {
+      await rename(`${project}-elsewhere`, project)
+    }
+    await seat.went('running', 'idle')
   })
 
   it('leaves no process when it is ended while a tool runs, also none that left its process tree', async () => {
@@ -497,7 +530,7 @@ function works(harness: AgentHarness): void {
     await seat.made(began)
     await seat.is('running')
     await seat.remove()
-    expect(seat.course()).toEqual(['running', 'killed'])
+    await seat.went('running', 'killed')
     for (const each of [one, two, three]) await seat.gone(each)
   })
 
@@ -527,7 +560,7 @@ function works(harness: AgentHarness): void {
     await seat.remove()
     await seat.gone(one)
     await seat.gone(two)
-    expect(seat.course()).toEqual(['running', ...(harness.left ? ['idle'] : []), 'error'])
+    await seat.went('running', ...(harness.left ? ['idle' as const] : []), 'error')
   })
 
   it('is an error in a directory that is not there', async () => {
@@ -537,21 +570,6 @@ function works(harness: AgentHarness): void {
     expect(seat.session().reason).toContain('no-such-directory')
     expect(seat.course().at(-1)).toBe('error')
     expect(seat.trail().map(({ status }) => status)).not.toContain('running')
-  })
-
-  it('goes on when its directory is taken away', async () => {
-    await seat.ready()
-    const { project } = seat.place.app
-    await rename(project, `${project}-elsewhere`)
-    try {
-      await seat.send('[slow 300] nowhere')
-      await seat.heard('nowhere')
-      await seat.shows('heard: [slow 300] nowhere')
-      await seat.is('idle')
-    } finally {
-      await rename(`${project}-elsewhere`, project)
-    }
-    expect(seat.course()).toEqual(['running', 'idle'])
   })
 
   it('told most of this within a second', () => seat.wasPrompt())
@@ -623,7 +641,7 @@ function asks(harness: AgentHarness): void {
     await seat.made(file)
     await seat.is('idle')
     await closed(prompt)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    await seat.went('running', 'waiting', 'running', 'idle')
   })
 
   it('lets the model read why it was denied', async (context) => {
@@ -661,7 +679,7 @@ function asks(harness: AgentHarness): void {
     await seat.made(file)
     await seat.is('idle')
     await closed(prompt)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    await seat.went('running', 'waiting', 'running', 'idle')
   })
 
   it('is denied at the terminal', async (context) => {
@@ -671,7 +689,7 @@ function asks(harness: AgentHarness): void {
     await seat.is('idle')
     await closed(prompt)
     expect(seat.exists(file)).toBe(false)
-    if (permission.goesOnAfterDeny) expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    if (permission.goesOnAfterDeny) await seat.went('running', 'waiting', 'running', 'idle')
     else stopped(permission, 'running', 'waiting', 'idle')
   })
 
@@ -721,7 +739,7 @@ function asks(harness: AgentHarness): void {
     await seat.made(file)
     await seat.is('idle')
     await closed(prompt)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    await seat.went('running', 'waiting', 'running', 'idle')
   })
 
   it('is answered at the terminal while no server is there', async (context) => {
@@ -732,7 +750,7 @@ function asks(harness: AgentHarness): void {
     })
     await seat.is('idle')
     await closed(prompt)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    await seat.went('running', 'waiting', 'running', 'idle')
   })
 
   it('is dismissed with Esc while no server is there', async (context) => {
@@ -759,7 +777,7 @@ function asks(harness: AgentHarness): void {
     await seat.is('idle')
     await closed(prompt, chosen)
     expect(seat.place.result()).toMatch(/Red/)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    await seat.went('running', 'waiting', 'running', 'idle')
   })
 
   it('asks several questions, and takes words of one’s own', async (context) => {
@@ -778,7 +796,7 @@ function asks(harness: AgentHarness): void {
     await seat.is('idle')
     await closed(prompt, blue)
     expect(seat.place.result()).toMatch(/Blue.*nineteen/)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    await seat.went('running', 'waiting', 'running', 'idle')
   })
 
   it('asks a question that is answered at the terminal', async (context) => {
@@ -788,7 +806,7 @@ function asks(harness: AgentHarness): void {
     await seat.is('idle')
     await closed(prompt, prompt.options[0]!.id)
     expect(seat.place.result()).toMatch(/Blue/)
-    expect(seat.course()).toEqual(['running', 'waiting', 'running', 'idle'])
+    await seat.went('running', 'waiting', 'running', 'idle')
   })
 
   it('asks a question that is dismissed with Esc', async (context) => {
@@ -797,13 +815,13 @@ function asks(harness: AgentHarness): void {
     await seat.answerAtTerminal(question.shows, ['Escape'])
     await seat.is('idle')
     await closed(prompt, prompt.options[0]!.id)
-    expect(seat.course()).toEqual(['running', 'waiting', 'idle'])
+    await seat.went('running', 'waiting', 'idle')
   })
 
   it('leaves no process when it is ended while it asks', async (context) => {
     await askedToRun(context, seat.file())
     await seat.remove()
-    expect(seat.course()).toEqual(['running', 'waiting', 'killed'])
+    await seat.went('running', 'waiting', 'killed')
     expect(await seat.prompts()).toEqual([])
     await seat.nobodyWaits()
   })
@@ -822,7 +840,7 @@ function limited(harness: AgentHarness): void {
     await seat.ready()
     await seat.send(`[limit ${seconds}] go`)
     await seat.is('waiting')
-    expect(seat.course()).toEqual(['running', 'waiting'])
+    await seat.went('running', 'waiting')
     return seat
   }
 
@@ -844,7 +862,7 @@ function limited(harness: AgentHarness): void {
     expect(refused.status).toBe(429)
     expect(Math.abs(Number(refused.headers.get('retry-after')) - 7200)).toBeLessThan(130)
     await seat.remove()
-    expect(seat.course()).toEqual(['killed'])
+    await seat.went('killed')
   })
 
   it('goes on by itself when it ends, also when another server took over meanwhile', async (context) => {
