@@ -5,6 +5,7 @@ import { answerErrors, type Log } from './routes/answer.ts'
 import { createConnections } from './routes/connections.ts'
 import { executorRoutes } from './routes/executor.ts'
 import type { Backend } from './runtime/backend.ts'
+import type { Peer } from './runtime/body.ts'
 
 export interface ExecutorOptions {
   /** The token of control planes; it opens nothing else. */
@@ -19,7 +20,7 @@ export interface ExecutorOptions {
 }
 
 export interface Executor {
-  fetch(request: Request): Response | Promise<Response>
+  fetch(request: Request, peer?: Peer): Response | Promise<Response>
   /** Ends all connections; sessions run on. */
   close(): Promise<void>
 }
@@ -42,5 +43,5 @@ export function createExecutor({
     .use(authenticated(token))
     .route('/executor', executorRoutes({ version, backends: Object.keys(backends), connections, log }))
   answerErrors(app, log)
-  return { fetch: (request) => app.fetch(request), close: () => connections.close() }
+  return { fetch: (request, peer) => app.fetch(request, peer), close: () => connections.close() }
 }

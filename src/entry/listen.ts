@@ -1,8 +1,9 @@
-import { relayed } from '../runtime/body.ts'
+import type { Peer } from '../runtime/body.ts'
 import { SettingsError } from './settings.ts'
 
 /** The only thing that differs per runtime. Rejects with what the runtime says; `host` is an address or a name, port 0 any free one. */
-export type Listen = (fetch: (request: Request) => Response | Promise<Response>, host: string, port: number) => Promise<Listener>
+export type Listen = (fetch: Fetch, host: string, port: number) => Promise<Listener>
+export type Fetch = (request: Request, peer?: Peer) => Response | Promise<Response>
 
 export interface Listener {
   /** The address that it really listens on. */
@@ -12,30 +13,12 @@ export interface Listener {
   close(): Promise<void>
 }
 
-export async function listening(
-  listen: Listen,
-  fetch: (request: Request) => Response | Promise<Response>,
-  host: string,
-  port: number,
-): Promise<Listener & { readonly url: string }> {
+export async function listening(listen: Listen, fetch: Fetch, host: string, port: number): Promise<Listener & { readonly url: string }> {
   const listener = await listen(fetch, host, port).catch((error: unknown) => {
     throw cannotListen(error, host, port)
   })
   const { hostname } = listener
   return { ...listener, url: `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${listener.port}` }
-}
-
-/**
- * An answer whose stream cuts the connection when it fails: nobody takes what has come for the whole. Of itself Node's library
- * prints the stack, too. JSON is no stream, and to look for one in it takes half of the time of an answer.
- */
-export function cutting(response: Response, cut: () => void): Response {
-  if (response.headers.get('content-type')?.startsWith('application/json') || !response.body) return response
-  const body = relayed(response.body, (_, controller) => {
-    cut()
-    controller.close()
-  })
-  return new Response(body, response)
 }
 
 const loopback = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/

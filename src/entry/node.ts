@@ -2,11 +2,12 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { executorOn } from './executor.ts'
-import { cutting, type Listen } from './listen.ts'
+import type { Listen } from './listen.ts'
 import { serverOn } from './server.ts'
 
 const listen: Listen = async (fetch, host, port) => {
-  const server = createAdaptorServer({ fetch: async (request, { outgoing }) => cutting(await fetch(request), () => outgoing.destroy()) })
+  // Of a stream that fails the library would print the stack, and send the end of it as if it were whole.
+  const server = createAdaptorServer({ fetch: (request, { outgoing }) => fetch(request, { cut: () => outgoing.destroy() }) })
   server.listen(port, host)
   await once(server, 'listening')
   const { address: hostname, port: actual } = server.address() as AddressInfo

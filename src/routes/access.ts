@@ -1,4 +1,5 @@
 import type { Context, MiddlewareHandler } from 'hono'
+import type { Peer } from '../runtime/body.ts'
 import { InstarError } from '../runtime/error.ts'
 import { bearerIn, isSameToken } from '../runtime/token.ts'
 
@@ -42,7 +43,7 @@ export function bearer(c: Context, token: string): 'none' | 'right' | 'wrong' {
 const tokenOf = (c: Context): string | undefined => bearerIn(c.req.header('authorization'))
 
 /** What a token that is not the server's may use; null when it is nobody's. */
-export type Others = (token: string) => Promise<{ fetch(request: Request): Response | Promise<Response> } | null>
+export type Others = (token: string) => Promise<{ fetch(request: Request, peer?: Peer): Response | Promise<Response> } | null>
 
 export function authenticated(token: string, others: Others = async () => null): MiddlewareHandler {
   return async function authenticated(c, next) {
@@ -54,7 +55,7 @@ export function authenticated(token: string, others: Others = async () => null):
     if (isSameToken(given, token)) return next()
     const other = await others(given)
     if (!other) throw new InstarError('forbidden', 'Cannot answer: the token is wrong')
-    const answer = await other.fetch(c.req.raw)
+    const answer = await other.fetch(c.req.raw, c.env as Peer | undefined)
     // Made anew, because only so it gets the headers that were set for every answer.
     return c.newResponse(answer.body, answer)
   }

@@ -1,6 +1,7 @@
 import { Hono, type Context } from 'hono'
 import * as v from 'valibot'
 import { InstarError } from '../runtime/error.ts'
+import { relayed, type Peer } from '../runtime/body.ts'
 import { protocol, wire } from '../runtime/executor.ts'
 import { jsonBody } from './body.ts'
 import type { Connections } from './connections.ts'
@@ -37,7 +38,10 @@ export function executorRoutes({ version, backends, connections, log }: Executor
       const { silenceMs } = parse(connectBody, await jsonBody(c.req.raw, maxConnectBody), 'body')
       const { owner } = parse(ownerHeaders, { owner: c.req.header(wire.owner) }, 'header')
       const { stream } = connections.connect(named(c.req.param('backend'), backends), owner, silenceMs)
-      return c.body(stream, 200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
+      return c.body(relayed(stream, c.env as Peer | undefined), 200, {
+        'content-type': 'application/x-ndjson',
+        'cache-control': 'no-store',
+      })
     })
     .post('/:backend/:verb', async (c) => {
       const name = c.req.param('verb')

@@ -1,5 +1,5 @@
 import { Hono, type Context } from 'hono'
-import { relayed } from '../runtime/body.ts'
+import { relayed, type Peer } from '../runtime/body.ts'
 import { deferred } from '../runtime/deferred.ts'
 import { InstarError } from '../runtime/error.ts'
 import { contextOf, wrongInPlugin, type LazyPlugin, type Plugin, type PluginContext } from '../runtime/plugin.ts'
@@ -116,10 +116,8 @@ async function ask(
     new InstarError('plugin_failed', `Cannot answer: plugin "${name}" ${what}`, { plugin: name }, cause)
   const tell = (error: unknown) => log('a plugin failed', { plugin: name, error: error instanceof Error ? error.stack : String(error) })
   /** Of a client that has gone it says nothing. */
-  const broken: Parameters<typeof relayed>[1] = (error, controller) => {
+  const broken = (error: unknown) => {
     if (!ending.signal.aborted) tell(error)
-    // Bun would print the reason once more.
-    controller.error()
   }
   const request = c.req.raw
   const isHead = request.method === 'HEAD'
@@ -145,7 +143,7 @@ async function ask(
     if (!canBeSent(answer)) throw failed('has answered with what is no Response, or was read already')
     if (isHead) answer.body?.cancel().catch(() => {})
     // Made anew, because only so it gets the headers that were set for every answer.
-    return c.newResponse(isHead || !answer.body ? null : relayed(answer.body, broken), answer)
+    return c.newResponse(isHead || !answer.body ? null : relayed(answer.body, c.env as Peer | undefined, broken), answer)
   } catch (error) {
     request.signal.removeEventListener('abort', end)
     end()

@@ -52,8 +52,7 @@ export function createPushes({ onOver, log }: PushesOptions): Pushes {
   function cut(): void {
     if (isOver) return
     over()
-    // Bun would print a reason.
-    controller.error()
+    controller.error(new Error('the connection has ended'))
   }
 
   function push(push: Push): void {

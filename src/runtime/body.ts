@@ -30,11 +30,14 @@ export async function bytesIn(stream: ReadableStream<Uint8Array> | null, limit: 
   return bytes
 }
 
-/** The same stream, read no sooner than it is itself; `failed` settles how one ends that fails. */
-export function relayed(
-  stream: ReadableStream<Uint8Array>,
-  failed: (error: unknown, controller: ReadableStreamDefaultController<Uint8Array>) => void,
-): ReadableStream<Uint8Array> {
+/** What a route may do with the connection that a request came on: Hono's `env`. */
+export interface Peer {
+  /** Ends it in the middle of an answer. Left out where a stream that fails does so, and nothing is printed of it. */
+  readonly cut?: () => void
+}
+
+/** The same stream for an answer, read no sooner than it is itself. When it fails, the connection is cut: nobody takes what has come for the whole. */
+export function relayed(stream: ReadableStream<Uint8Array>, peer: Peer | undefined, failed: (error: unknown) => void = () => {}) {
   const reader = stream.getReader()
   return new ReadableStream<Uint8Array>(
     {
@@ -44,7 +47,11 @@ export function relayed(
           if (done) controller.close()
           else controller.enqueue(value)
         } catch (error) {
-          failed(error, controller)
+          failed(error)
+          peer?.cut?.()
+          // Bun would print a reason.
+          if (peer?.cut) controller.close()
+          else controller.error()
         }
       },
       cancel: (reason) => reader.cancel(reason),

@@ -15,6 +15,7 @@ export const hostedPlugins = `[
       if (what === 'hangs') return new Promise(() => {})
       if (what === 'forgets') void Promise.reject(new Error('it forgets'))
       if (what === 'breaks') return new Response(new ReadableStream({ start(c) { c.enqueue(new Uint8Array(10)) }, async pull(c) { c.error(new Error('it breaks')) } }))
+      if (what === 'breaks-json') return new Response(new ReadableStream({ pull(c) { c.enqueue(new TextEncoder().encode('[1,')); c.error(new Error('its JSON breaks')) } }), { headers: { 'content-type': 'application/json' } })
       if (what === 'floods') return new Response(new ReadableStream({ pull(c) { c.enqueue(new Uint8Array(65536)) } }))
       return new Response(request.body)
     },
@@ -36,13 +37,15 @@ export async function usePlugins({ url, token, client, printed }: Hosted): Promi
   expect(await (await ask(`badge/${session}.svg`)).text()).toContain('>running</text>')
 
   const floods = await ask('bad/floods')
-  const broken = ask('bad/breaks')
-    .then((answer) => answer.arrayBuffer())
-    .catch(() => null)
+  const whole = async (path: string) =>
+    ask(path)
+      .then((answer) => answer.text())
+      .catch(() => null)
   const [throws, hangs] = await Promise.all([ask('bad/throws'), ask('bad/hangs')])
   expect([throws.status, hangs.status]).toEqual([502, 502])
   expect(await hangs.json()).toMatchObject({ error: { code: 'plugin_failed', data: { plugin: 'bad' } } })
-  expect(await broken).toBeNull()
+  // What has come is not taken for the whole.
+  expect([await whole('bad/breaks'), await whole('bad/breaks-json')]).toEqual([null, null])
   await ask('bad/forgets').catch(() => {})
   expect(await (await ask('bad/echo', { method: 'POST', body: 'whole' })).text()).toBe('whole')
   expect((await ask('bad/echo', { method: 'POST', body: 'x'.repeat(1024 * 1024 + 1) })).status).toBe(413)
@@ -50,6 +53,7 @@ export async function usePlugins({ url, token, client, printed }: Hosted): Promi
   await floods.body!.cancel()
   expect(await client.end(session)).toMatchObject({ status: 'killed' })
   // The log has what went wrong, in lines of its own; nobody else's stacks stand between them.
-  for (const problem of ['it throws', 'it breaks']) await until(() => printed().includes(problem), { what: `"${problem}" in the log` })
+  for (const problem of ['it throws', 'it breaks', 'its JSON breaks'])
+    await until(() => printed().includes(problem), { what: `"${problem}" in the log` })
   expect(printed()).not.toMatch(/^ +at /m)
 }
