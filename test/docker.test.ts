@@ -3,7 +3,11 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { claude } from '../src/plugins/agents/claude.ts'
+import { codex } from '../src/plugins/agents/codex.ts'
+import { shell } from '../src/plugins/agents/shell.ts'
 import { docker } from '../src/plugins/backends/docker/docker.ts'
+import { examine } from '../src/plugins/backends/doctor.ts'
 import type { Message } from '../src/runtime/agent.ts'
 import type { Prompt } from '../src/runtime/types.ts'
 import type { TestApp } from './support/app.ts'
@@ -147,6 +151,60 @@ describe('a container over HTTP', () => {
     expect((await ask(app!, 'GET', '/sessions/x')).body).toMatchObject({ id: body.id, status: 'running' })
     expect((await ask(app!, 'DELETE', '/sessions/x')).body).toMatchObject({ status: 'killed' })
     expect(await containers()).toBe('')
+  })
+})
+
+describe('what is in an image', () => {
+  const image = 'instar-test:agents'
+  const box = (more: object = {}) => docker({ image, host: dockerd.host, network: 'host', ...more })
+
+  beforeAll(async () => {
+    await dockerd.docker('run', '--name=made', '--network=host', dockerd.image, 'ln', '-s', 'busybox', '/bin/claude')
+    await dockerd.docker('commit', 'made', image)
+    await dockerd.docker('rm', 'made')
+  })
+
+  it('is told of each agent, and looked for in one container an image', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'instar-image-'))
+    const program = join(directory, 'docker')
+    await writeFile(program, `#!/bin/sh\necho "$2" >>"${directory}/asked"\nexec docker "$@"\n`, { mode: 0o755 })
+    const app = await testApp({ backends: { box: box({ program }) }, agents: { shell: shell(), claude: claude(), codex: codex() } })
+    try {
+      const agents = async () =>
+        Object.fromEntries((await ask(app, 'GET', '/agents')).body.map((each: any) => [each.name, each.backends.box]))
+      const all = {
+        shell: { ok: true, detail: '/usr/bin/sh' },
+        claude: { ok: true, detail: '/usr/bin/claude' },
+        codex: { ok: false, reason: 'there is no program "codex" on the PATH of its sessions' },
+      }
+      expect(await agents()).toEqual(all)
+      expect(await agents()).toEqual(all)
+      const asked = await readFile(join(directory, 'asked'), 'utf8')
+      expect(asked.split('\n').filter((verb) => verb === 'run')).toHaveLength(1)
+      expect(await containers()).toBe('')
+      await dockerd.docker('tag', dockerd.image, image)
+      await until(async () => !(await agents())['claude'].ok, { timeout: 15_000, what: 'the other image' })
+    } finally {
+      await app.close()
+      await rm(directory, { recursive: true, force: true })
+    }
+  })
+
+  it('is told by the doctor', async () => {
+    const seen = async (more: object) => Object.fromEntries((await examine(box(more))).map(({ what, ok, detail }) => [what, [ok, detail]]))
+    expect(await seen({})).toMatchObject({
+      sessions: [true, expect.stringContaining(image)],
+      sh: [true, '/usr/bin/sh in the image'],
+      codex: [false, 'it is not on the PATH of the image: RUN npm install -g @openai/codex'],
+      git: [true, expect.stringMatching(/^\//)],
+    })
+    expect(await seen({ image: dockerd.bare })).toMatchObject({
+      sessions: [true, expect.stringContaining(dockerd.bare)],
+      sh: [false, `the image ${dockerd.bare} has no sh`],
+    })
+    expect(await seen({ image: 'nowhere:1' })).toMatchObject({
+      sessions: [false, 'there is no image nowhere:1: build it, or type docker pull nowhere:1'],
+    })
   })
 })
 

@@ -21,6 +21,8 @@ export interface Box {
   reached(): Promise<Health>
   /** See `Backend.environment`. */
   environment(): Promise<Readonly<Record<string, string>>>
+  /** See `Backend.find`. Rejects when there is no shell to look with. */
+  find(programs: readonly string[], path: string): Promise<readonly (string | null)[]>
   /** See `Backend.project`: where a project is carried to, in a session's directory. Missing where it is seen as it is. */
   project?(directory: string): string
   /** Rejects a path that a program has named and that lies, links followed, where it can see nothing: nobody is to read for it what it cannot. */

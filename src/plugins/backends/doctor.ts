@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Backend } from '../../runtime/backend.ts'
 import type { BackendFactory } from '../../runtime/config.ts'
+import { stateOf } from '../../runtime/error.ts'
 import type { Place, PlacedFactory } from './place.ts'
 
 /** Something that was looked at. Without what is `needed` no session starts; without the rest something else cannot be done. */
@@ -26,7 +27,6 @@ const own: readonly Program[] = [
   { name: 'tar', needed: false, advice: 'projects cannot be carried there: apt-get install tar' },
   { name: 'git', needed: false, advice: 'sessions cannot get a worktree of their own: apt-get install git' },
 ]
-/** Those of a container are in its image. */
 const agents: readonly Program[] = [
   { name: 'claude', needed: false, advice: 'npm install -g @anthropic-ai/claude-code' },
   { name: 'codex', needed: false, advice: 'npm install -g @openai/codex' },
@@ -42,12 +42,9 @@ export async function examine(backend: Backend | BackendFactory): Promise<Findin
     if (typeof backend !== 'function') return [await health(backend)]
     // One after the other: what the first leaves there the second clears away.
     const made = backend(state)
-    const findings = [await health(made).finally(() => made.close())]
-    if ('place' in backend) {
-      const { place, isBoxed } = backend as PlacedFactory
-      findings.push(...(await examinePlace(place(state), isBoxed ? own : [...own, ...agents])))
-    }
-    return findings
+    const { place = null, isBoxed = false } = backend as Partial<PlacedFactory>
+    const first = await examineMade(made, isBoxed).finally(() => made.close())
+    return place === null ? first : [...first, ...(await examinePlace(place(state), isBoxed ? own : [...own, ...agents]))]
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
@@ -56,6 +53,26 @@ export async function examine(backend: Backend | BackendFactory): Promise<Findin
 async function health(backend: Backend): Promise<Finding> {
   const found = await backend.check()
   return { what: 'sessions', needed: true, ok: found.ok, detail: found.ok ? found.detail : found.reason }
+}
+
+/** With what is in its boxes, where it has some. */
+async function examineMade(backend: Backend, isBoxed: boolean): Promise<Finding[]> {
+  const healthy = await health(backend)
+  return isBoxed && healthy.ok ? [healthy, ...(await examineBox(backend))] : [healthy]
+}
+
+async function examineBox({ environment, find }: Backend): Promise<Finding[]> {
+  try {
+    const { PATH = '' } = await environment!()
+    const [sh, ...paths] = await find!(['sh', ...agents.map(({ name }) => name)], PATH)
+    const found = agents.map(({ name, needed, advice }, i) => {
+      const path = paths[i]
+      return { what: name, needed, ok: !!path, detail: path ? `${path} in the image` : `it is not on the PATH of the image: RUN ${advice}` }
+    })
+    return [{ what: 'sh', needed: true, ok: true, detail: `${sh ?? 'it is'} in the image` }, ...found]
+  } catch (error) {
+    return [{ what: 'sh', needed: true, ok: false, detail: stateOf(error) }]
+  }
 }
 
 async function examinePlace(place: Place, programs: readonly Program[]): Promise<Finding[]> {

@@ -3,8 +3,17 @@ import { InstarError } from '../../runtime/error.ts'
 import type { Place } from './place.ts'
 
 const timeoutMs = 3000
-/** One line for each: where it is, or nothing. */
-const script = 'PATH=$1; shift; for program; do command -v -- "$program" || echo; done'
+/** One line for each: where it is, or nothing. `command -v` tells no more than the name of what the shell itself has, which in busybox is all. */
+const script = `path=$1; shift; IFS=:; set -f
+is_program() { [ -f "$1" ] && [ -x "$1" ]; }
+for program; do
+  found=
+  case $program in
+  */*) ! is_program "$program" || found=$program ;;
+  *) for directory in $path; do is_program "$directory/$program" && found=$directory/$program && break; done ;;
+  esac
+  printf '%s\\n' "$found"
+done`
 
 /** See `Backend.find`. One process, however many programs. */
 export const findIn =

@@ -1,5 +1,6 @@
 import { join, relative } from 'node:path/posix'
 import { insideOf, type Boxed } from '../box.ts'
+import type { Argv } from '../place.ts'
 import { isWithin, type DockerOptions } from './options.ts'
 
 /** Labels by which containers are found again. */
@@ -27,13 +28,30 @@ interface Mount {
   readonly readOnly?: boolean | undefined
 }
 
+/** The arguments of `docker run` that look at what a session would find, in a container that is gone afterwards. Pure. */
+export function lookArguments(argv: Argv, options: DockerOptions, { user, home }: Pick<Surroundings, 'user' | 'home'>): string[] {
+  const [program, ...words] = argv
+  return [
+    '--rm',
+    '--pull=never',
+    '--log-driver=none',
+    ...rights(options, user),
+    ...given('network', options.network),
+    ...[...mountsOf(options), { source: home, target: home }].map(bind),
+    ...(options.args ?? []),
+    `--entrypoint=${program}`,
+    options.image,
+    ...words,
+  ]
+}
+
 /** The arguments of `docker run` for a session. No secret stands in them. Pure. */
 export function runArguments({ id, name, directory }: Boxed, options: DockerOptions, around: Surroundings): string[] {
   const { project, home } = around
   const inside = insideOf(directory)
   const mounts: Mount[] = [
     { ...project, readOnly: options.mount === 'read-only' },
-    ...(options.mounts ?? []).map(({ source, target = source, readOnly }) => ({ source, target, readOnly })),
+    ...mountsOf(options),
     { source: home, target: home },
     { source: inside, target: inside },
     // What programs outside read and write by name stands on its own, so that nobody inside can put another file there.
@@ -47,7 +65,6 @@ export function runArguments({ id, name, directory }: Boxed, options: DockerOpti
   )
   const hidden = [...new Set(seen)].filter((path) => !seen.some((other) => other !== path && isWithin(other, path)))
   const memory = [...new Set([...(options.readOnly ? ['/tmp'] : []), ...(options.tmpfs ?? [])])]
-  const given = (flag: string, value: string | number | undefined) => (value === undefined ? [] : [`--${flag}=${value}`])
   return [
     `--name=${containerName(id)}`,
     `--hostname=${name.slice(0, 63)}`,
@@ -60,11 +77,8 @@ export function runArguments({ id, name, directory }: Boxed, options: DockerOpti
     '--pull=never',
     // The terminal server keeps the log.
     '--log-driver=none',
-    `--user=${options.user ?? around.user}`,
     '--workdir=/',
-    '--cap-drop=ALL',
-    ...(options.capabilities ?? []).map((capability) => `--cap-add=${capability}`),
-    ...(options.newPrivileges ? [] : ['--security-opt=no-new-privileges']),
+    ...rights(options, around.user),
     ...given('network', options.network),
     ...given('memory', options.memory),
     // Without this the container may use as much swap again.
@@ -75,10 +89,7 @@ export function runArguments({ id, name, directory }: Boxed, options: DockerOpti
     // An empty volume, which goes with the container. One in memory would take the rights of what it hides, and let only root through.
     ...hidden.map((target) => `--mount=${csv(['type=volume', `target=${target}`])}`),
     ...memory.map((target) => `--mount=${csv(['type=tmpfs', `target=${target}`])}`),
-    ...mounts.map(
-      ({ source, target, readOnly }) =>
-        `--mount=${csv(['type=bind', `source=${source}`, `target=${target}`, ...(readOnly ? ['readonly'] : [])])}`,
-    ),
+    ...mounts.map(bind),
     ...(options.args ?? []),
     '--entrypoint=sh',
     options.image,
@@ -86,6 +97,21 @@ export function runArguments({ id, name, directory }: Boxed, options: DockerOpti
     inside,
   ]
 }
+
+const rights = ({ user, capabilities = [], newPrivileges }: DockerOptions, own: string): string[] => [
+  `--user=${user ?? own}`,
+  '--cap-drop=ALL',
+  ...capabilities.map((capability) => `--cap-add=${capability}`),
+  ...(newPrivileges ? [] : ['--security-opt=no-new-privileges']),
+]
+
+const mountsOf = ({ mounts = [] }: DockerOptions): Mount[] =>
+  mounts.map(({ source, target = source, readOnly }) => ({ source, target, readOnly }))
+
+const given = (flag: string, value: string | number | undefined): string[] => (value === undefined ? [] : [`--${flag}=${value}`])
+
+const bind = ({ source, target, readOnly }: Mount): string =>
+  `--mount=${csv(['type=bind', `source=${source}`, `target=${target}`, ...(readOnly ? ['readonly'] : [])])}`
 
 /** The value of `--mount`, which docker reads as a line of CSV. */
 const csv = (fields: readonly string[]): string =>

@@ -2,9 +2,10 @@ import type { Health, Ran } from '../../../runtime/backend.ts'
 import type { BackendState } from '../../../runtime/config.ts'
 import { InstarError, stateOf } from '../../../runtime/error.ts'
 import type { Box } from '../box.ts'
+import { findIn } from '../find.ts'
 import type { Argv, Place, PlacedFactory } from '../place.ts'
 import { placed, tmux } from '../tmux/tmux.ts'
-import { containerName, labels, runArguments } from './arguments.ts'
+import { containerName, labels, lookArguments, runArguments } from './arguments.ts'
 import { clientScript, type ContainerClient } from './client.ts'
 import { endedContainer, neverRan, saidIn } from './ended.ts'
 import { checked, isWithin, type DockerOptions } from './options.ts'
@@ -19,6 +20,8 @@ const pullTimeoutMs = 1_200_000
 const reachTimeoutMs = 5000
 /** How long what docker says is taken for true: of its health, and of an image's environment, which takes another image to change. */
 const [freshMs, imageFreshMs] = [5000, 60_000]
+/** How long the programs of an image are. Others are seen at once, but what a session has put into HOME is not. */
+const programsFreshMs = 600_000
 
 /**
  * Sessions in containers, each with a terminal of tmux for a client. A container goes on when its terminal is gone, and gets
@@ -54,17 +57,19 @@ function dockerBox(place: Place, state: BackendState, options: DockerOptions): B
     throw problemOf(stderr, options)
   }
 
-  /** The environment that the image gives. */
-  async function readImage(): Promise<Record<string, string>> {
-    const inspect = ['image', 'inspect', '--format={{json .Config.Env}}', image]
+  async function readImage(): Promise<{ readonly id: string; readonly env: Readonly<Record<string, string>> }> {
+    const inspect = ['image', 'inspect', '--format={{.Id}} {{json .Config.Env}}', image]
     const first = await ask(inspect)
     if (first.code !== 0 && options.pull) await told(['pull', image], pullTimeoutMs)
     const text = first.code === 0 ? first.stdout : await told(inspect)
-    return Object.fromEntries(((JSON.parse(text) ?? []) as string[]).map(variable))
+    const [id = ''] = text.split(' ')
+    const given = (JSON.parse(text.slice(id.length)) ?? []) as string[]
+    return { id, env: Object.fromEntries(given.map(variable)) }
   }
-  const imageEnvironment = fresh(imageFreshMs, readImage)
+  const imageNow = fresh(freshMs, readImage)
+  const imageLately = fresh(imageFreshMs, imageNow)
   const version = fresh(freshMs, async () => {
-    const [text] = await Promise.all([told(askVersion), readImage()])
+    const [text] = await Promise.all([told(askVersion), imageNow()])
     return text.trim()
   })
   /** Who runs the terminals, when HOME is there too. */
@@ -72,6 +77,15 @@ function dockerBox(place: Place, state: BackendState, options: DockerOptions): B
     const [{ stdout }] = await Promise.all([place.run(['sh', '-c', 'echo "$(id -u):$(id -g)"']), place.files.create('home', {})])
     return stdout.trim()
   })
+
+  /** A program of the image, as a session would run it. */
+  async function runInImage(argv: Argv): Promise<Ran> {
+    const ran = await ask(['run', ...lookArguments(argv, options, { user: await user(), home: place.path('home') })])
+    if (ran.code === 127) throw failed(`the image ${image} has no ${argv[0]}`)
+    if (ran.code !== 0) throw problemOf(ran.stderr, options)
+    return ran
+  }
+  const looks = new Map<string, ReturnType<typeof fresh<readonly (string | null)[]>>>()
 
   const check = () => healthOf(async () => `${image} by ${program} ${await version()}`)
 
@@ -93,7 +107,14 @@ function dockerBox(place: Place, state: BackendState, options: DockerOptions): B
   return {
     check,
     reached: () => healthOf(async () => `${program} ${await told(askVersion, reachTimeoutMs)}`),
-    environment: async () => ({ PATH: defaultPath, ...(await imageEnvironment()), HOME: place.path('home') }),
+    environment: async () => ({ PATH: defaultPath, ...(await imageLately()).env, HOME: place.path('home') }),
+    async find(programs, path) {
+      const { id } = await imageNow()
+      const key = JSON.stringify([id, path, programs])
+      const look = looks.get(key) ?? fresh(programsFreshMs, () => findIn({ run: runInImage })(programs, path))
+      looks.set(key, look)
+      return look()
+    },
     ...(mount === false ? { project: carried } : {}),
     async admit(path) {
       const shared = [...(mount === false ? [] : roots), ...mounts.map(({ source }) => source)]
@@ -129,15 +150,22 @@ function dockerBox(place: Place, state: BackendState, options: DockerOptions): B
       if (code !== 0 && !isGone(stderr)) throw problemOf(stderr, options)
     },
     async list() {
-      const format = `{{.Label "${labels.id}"}}\t{{.Label "${labels.name}"}}\t{{.Status}}`
-      const rows = await told(['ps', '--all', `--filter=label=${labels.server}=${state.socket}`, `--format=${format}`])
-      return rows
-        .split('\n')
-        .filter((row) => row !== '')
-        .map((row) => {
-          const [id = '', name = '', status = ''] = row.split('\t')
-          return { id, name, hasBegun: status !== 'Created' }
-        })
+      // In the words of ps podman has no labels.
+      const ids = lines(await told(['ps', '--all', '--quiet', `--filter=label=${labels.server}=${state.socket}`]))
+      if (ids.length === 0) return []
+      const { code, stdout, stderr } = await ask([
+        'inspect',
+        '--type=container',
+        '--format={{.State.Status}} {{json .Config.Labels}}',
+        ...ids,
+      ])
+      // Some may be gone since.
+      if (code !== 0 && !isGone(stderr)) throw problemOf(stderr, options)
+      return lines(stdout).map((row) => {
+        const [status = ''] = row.split(' ')
+        const { [labels.id]: id = '', [labels.name]: name = '' } = JSON.parse(row.slice(status.length)) as Record<string, string>
+        return { id, name, hasBegun: status !== 'created' }
+      })
     },
   }
 }
@@ -176,6 +204,8 @@ function clientEnvironment(): Record<string, string> {
   ]
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))
 }
+
+const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '')
 
 /** `NAME=value`. */
 function variable(text: string): [string, string] {

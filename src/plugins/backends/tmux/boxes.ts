@@ -18,7 +18,7 @@ export function surroundings(
   const read: Backend['read'] = (directory, names, options) => place.files.texts(directory, names, options)
   if (!box) return { isHere, run, read, find: findIn(place), ...(place.environment ? { environment: () => place.environment!() } : {}) }
   const carried = box.project ? { project: (id: string) => box.project!(directoryOf(id).path()) } : {}
-  return { isHere, run, read, environment: () => box.environment(), ...carried }
+  return { isHere, run, read, find: box.find, environment: () => box.environment(), ...carried }
 }
 
 /** How soon a terminal that has died again is replaced again. */
