@@ -696,6 +696,29 @@ describe('what is no executor', () => {
     expect(() => backend.directory(randomUUID())).toThrow(pattern)
   })
 
+  it('or says of the place behind it how that is, is there no sooner than its backend is open, and then as it says', async () => {
+    const push = (res: ServerResponse, ...pushes: object[]) => res.write(pushes.map((each) => `${JSON.stringify(each)}\n`).join(''))
+    let connects = 0
+    let stream: ServerResponse | null = null
+    const { backend, reached } = await answered((req, res) => {
+      if (req.url!.endsWith('/list'))
+        return res.writeHead(200, { 'content-type': 'application/json', 'instar-pushed': '0' }).end('{"value":[]}')
+      if (!req.url!.endsWith('/connect') || connects++ === 0) return res.writeHead(500).end()
+      stream = res.writeHead(200, lines)
+      res.write(hello(1))
+      push(res, { type: 'reach', health: { ok: true, detail: 'its tmux' } })
+    })
+    await until(() => stream, { what: 'the connection' })
+    await expect(backend.list()).rejects.toMatchObject({ code: 'backend_unavailable' })
+    expect(reached.map(({ ok }) => ok)).toEqual([false])
+    const directory = '/x/00000000-0000-7000-8000-000000000000'
+    push(stream!, { type: 'reach', health: { ok: false, reason: 'its tmux is away' } }, { type: 'open', directory, project: null })
+    await until(() => backend.list().catch(() => null), { what: 'the executor' })
+    expect(reached.slice(1)).toEqual([{ ok: false, reason: 'its tmux is away' }])
+    push(stream!, { type: 'reach', health: { ok: true, detail: 'its tmux' } })
+    await until(() => reached.at(-1)?.ok, { what: 'the place' })
+  })
+
   it('in its answers to verbs is unavailable too', async () => {
     const { backend } = await answered((req, res) => {
       if (req.method === 'GET') return res.writeHead(500).end()

@@ -38,7 +38,8 @@ export function executorRoutes({ version, backends, connections, log }: Executor
       const { silenceMs } = parse(connectBody, await jsonBody(c.req.raw, maxConnectBody), 'body')
       const { owner } = parse(ownerHeaders, { owner: c.req.header(wire.owner) }, 'header')
       const { stream } = connections.connect(named(c.req.param('backend'), backends), owner, silenceMs)
-      return c.body(relayed(stream, c.env as Peer | undefined), 200, {
+      const peer = c.env as Peer | undefined
+      return c.body(peer?.cut ? relayed(stream, peer) : stream, 200, {
         'content-type': 'application/x-ndjson',
         'cache-control': 'no-store',
       })

@@ -52,7 +52,8 @@ export function createPushes({ onOver, log }: PushesOptions): Pushes {
   function cut(): void {
     if (isOver) return
     over()
-    controller.error(new Error('the connection has ended'))
+    // Bun would print a reason.
+    controller.error()
   }
 
   function push(push: Push): void {

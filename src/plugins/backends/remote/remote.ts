@@ -50,6 +50,9 @@ function createRemote(named: Named, storage: Storage, options: RemoteOptions): B
   let tellReach: (health: Health) => void = () => {}
   /** Why it was lost, as was told last; null while it is there. */
   let loss: string | null = null
+  /** How the place behind the executor is, as it said last; and the link over which that counts, which is open. */
+  let behind: Health = { ok: true, detail: address.name }
+  let open: Link | null = null
   /** What the executor says of any session. */
   let facts: Facts = { directory: null, project: null }
   /** Of the link that there is. */
@@ -72,14 +75,18 @@ function createRemote(named: Named, storage: Storage, options: RemoteOptions): B
 
   function hear(push: Push, number: number, from: Link): void {
     if (push.type === 'report') sessions.hear(push, number, from)
+    else if (push.type === 'hello') behind = { ok: true, detail: address.name }
     else if (push.type === 'open') facts = push.directory === null ? facts : push
-    else if (push.type === 'reach') reach(push.health)
-    else if (push.type === 'tail' || push.type === 'watch') files.hear(push)
+    else if (push.type === 'reach') {
+      behind = push.health
+      if (from === open) reach(behind)
+    } else if (push.type === 'tail' || push.type === 'watch') files.hear(push)
   }
 
   async function prepare(to: Link): Promise<void> {
     environment = null
-    reach({ ok: true, detail: address.name })
+    open = to
+    reach(behind)
     await sessions.takeUp(to)
     await files.takeUp(to)
     for (const id of givenUp) void abandon(id, to)
