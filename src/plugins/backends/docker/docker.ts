@@ -16,8 +16,8 @@ export type { DockerMount, DockerOptions } from './options.ts'
 /** How long docker may take to do something; an image that is pulled takes longer. */
 const timeoutMs = 60_000
 const pullTimeoutMs = 1_200_000
-/** How long it may take to say that it is there. */
-const reachTimeoutMs = 5000
+/** How long it may take to say that it is there, and what an image is. */
+const [reachTimeoutMs, imageTimeoutMs] = [5000, 15_000]
 /** How long what docker says is taken for true: of its health, and of an image's environment, which takes another image to change. */
 const [freshMs, imageFreshMs] = [5000, 60_000]
 /** How long the programs of an image are. Others are seen at once, but what a session has put into HOME is not. */
@@ -59,9 +59,9 @@ function dockerBox(place: Place, state: BackendState, options: DockerOptions): B
 
   async function readImage(): Promise<{ readonly id: string; readonly env: Readonly<Record<string, string>> }> {
     const inspect = ['image', 'inspect', '--format={{.Id}} {{json .Config.Env}}', image]
-    const first = await ask(inspect)
+    const first = await ask(inspect, imageTimeoutMs)
     if (first.code !== 0 && options.pull) await told(['pull', image], pullTimeoutMs)
-    const text = first.code === 0 ? first.stdout : await told(inspect)
+    const text = first.code === 0 ? first.stdout : await told(inspect, imageTimeoutMs)
     const [id = ''] = text.split(' ')
     const given = (JSON.parse(text.slice(id.length)) ?? []) as string[]
     return { id, env: Object.fromEntries(given.map(variable)) }

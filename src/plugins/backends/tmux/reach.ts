@@ -1,4 +1,5 @@
 import type { Health } from '../../../runtime/backend.ts'
+import { InstarError } from '../../../runtime/error.ts'
 import type { Box } from '../box.ts'
 
 /** How soon boxes that cannot be asked for are asked for again, ever less often. */
@@ -16,33 +17,38 @@ export interface Reach {
   terminals(health: Health): void
   /** Somebody has noticed that boxes cannot be asked for, or could not be. */
   lookForBoxes(): void
-  /** Why boxes cannot be asked for, as far as is known; null while they can. */
-  boxLoss(): (Health & { readonly ok: false }) | null
+  /** Rejects what needs boxes while they are lost, after another look. `what` is a verb and its thing. */
+  needBoxes(what: string): Promise<void>
   close(): void
 }
 
 export function createReach(box: Pick<Box, 'reached'> | null, hasSessions: () => boolean, reach: (health: Health) => void): Reach {
   let isPlaceLost = false
-  let loss: ReturnType<Reach['boxLoss']> = null
+  let loss: (Health & { readonly ok: false }) | null = null
   let isLooking = false
   let isNoticed = false
   let isClosed = false
   const tell = (health: Health) => reach(health.ok ? (loss ?? health) : health)
 
-  async function lookUntilFound({ reached }: Pick<Box, 'reached'>): Promise<void> {
+  /** False when nobody can tell now. */
+  async function look({ reached }: Pick<Box, 'reached'>): Promise<boolean> {
+    const health = await reached()
+    if (isClosed || isPlaceLost) return false
+    const isNews = health.ok ? loss !== null : health.reason !== loss?.reason
+    loss = health.ok ? null : health
+    if (isNews) tell(health)
+    return true
+  }
+
+  async function lookUntilFound(boxes: Pick<Box, 'reached'>): Promise<void> {
     isLooking = true
     for (let failures = 0; isNoticed || loss; failures = loss ? failures + 1 : 0) {
       isNoticed = false
-      const health = await reached()
-      if (isClosed) return
-      // Nobody can tell now; once the place is found there is another look.
-      if (isPlaceLost) {
+      if (!(await look(boxes))) {
+        // Once the place is found there is another look.
         isNoticed = true
         break
       }
-      const isNews = health.ok ? loss !== null : health.reason !== loss?.reason
-      loss = health.ok ? null : health
-      if (isNews) tell(health)
       if (loss || isNoticed) await new Promise((resolve) => setTimeout(resolve, againMs[Math.min(failures, againMs.length - 1)]).unref())
     }
     isLooking = false
@@ -65,7 +71,10 @@ export function createReach(box: Pick<Box, 'reached'> | null, hasSessions: () =>
       if (health.ok || !isPlaceLost) tell(health)
     },
     lookForBoxes,
-    boxLoss: () => loss,
+    async needBoxes(what) {
+      if (box && loss) await look(box)
+      if (loss) throw new InstarError('backend_unavailable', `Cannot ${what}: ${loss.reason}`)
+    },
     close() {
       isClosed = true
       clearInterval(looks ?? undefined)

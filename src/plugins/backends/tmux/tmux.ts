@@ -27,12 +27,10 @@ export interface TmuxOptions {
   readonly maxSessions?: number | undefined
 }
 
-/** How long a launcher may take to say that it runs. Its shell starts in 1-2 ms; a machine short of memory takes longer. */
-const launchTimeoutMs = 10_000
+/** How long a launcher may take to say that it runs. Its shell starts in 1-2 ms; a machine short of memory takes longer, and one that makes many boxes at a time. */
+const [launchTimeoutMs, enterTimeoutMs] = [10_000, 60_000]
 /** How long a verb waits for a connection to tmux that is being made again: some processes of this machine, or a few round trips. */
 const [hereMs, elsewhereMs] = [1000, 3000]
-/** The same with a box, where the machine may make many at a time. */
-const enterTimeoutMs = 60_000
 /** How long a launcher may take to record the end when nothing is left that it waits for. */
 const recordTimeoutMs = 5000
 
@@ -166,6 +164,7 @@ function createTmux(place: Place, { program = 'tmux', maxSessions }: TmuxOptions
     },
 
     async start(id, name, command, ready) {
+      await reach?.needBoxes(`start session "${name}"`)
       const placed = deferred()
       const session = tracker.add({
         id,
@@ -253,8 +252,7 @@ function createTmux(place: Place, { program = 'tmux', maxSessions }: TmuxOptions
       // First the connection: a pane belongs to the server that it was seen on.
       const connected = session && (await client())
       const pane = session && (await tracker.paneOf(session))
-      const loss = session && reach?.boxLoss()
-      if (loss) throw new InstarError('backend_unavailable', `Cannot send to session "${handle['name']}": ${loss.reason}`)
+      if (session) await reach?.needBoxes(`send to session "${session.name}"`)
       if (connected && pane && (await press(connected, pane, keystrokes))) return
       throw new InstarError('session_ended', `Cannot send to session "${handle['name']}": its program has ended`)
     },
@@ -273,6 +271,7 @@ function createTmux(place: Place, { program = 'tmux', maxSessions }: TmuxOptions
       await session.begun
       await tracker.paneOf(session)
       const { pid } = session
+      await reach?.needBoxes(`end session "${session.name}"`)
       if (box) await endBox(box, boxed(id, session.name), graceMs, session.ended)
       else if (pid !== null) await endAll(processes, id, pid, onRequest(graceMs), pid)
       await Promise.race([session.ended, timeout(recordTimeoutMs)])
