@@ -412,3 +412,12 @@ test.concurrent('the CLI lists them', async (context) => {
   })
   expect(stdout).toMatch(/^NAME +HEALTH +MODEL +DETAIL\nshell +ok +a place in memory; whether "sh" is there/)
 })
+
+test('instar ls says of which sessions nobody can tell how they are now', async (context) => {
+  const far = losable()
+  const app = await begin(context, { backends: { far } })
+  await app.spawn('a', { backend: 'far' })
+  far.lose('no route to host')
+  const { stdout } = await execa('node', [cli, 'ls'], { env: { INSTAR_URL: await app.listen(), INSTAR_TOKEN: app.token } })
+  expect(stdout).toMatch(/^a +running +shell +\d+s +unreachable: no route to host$/m)
+})

@@ -203,7 +203,7 @@ describe('what is in an image', () => {
       sh: [false, `the image ${dockerd.bare} has no sh`],
     })
     expect(await seen({ image: 'nowhere:1' })).toMatchObject({
-      sessions: [false, 'there is no image nowhere:1: build it, or type docker pull nowhere:1'],
+      sessions: [false, `there is no image nowhere:1: build it, or type docker --host=${dockerd.host} pull nowhere:1`],
     })
   })
 })

@@ -36,9 +36,11 @@ export function plain(text: string): string {
 
 const cut = (text: string, width: number): string => (text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`)
 
-/** Why a session is as it is, in a few words; empty when nothing is to be said. */
-export const whyOf = ({ waiting, reason, lastError }: Session): string =>
-  waiting ? `${waiting.kind}: ${waiting.message}` : (reason ?? lastError ?? '')
+/** Why a session is as it is, or was when its place was seen last, in a few words; empty when nothing is to be said. */
+export function whyOf({ waiting, reason, lastError, evidence: { source, rule } }: Session): string {
+  if (source === 'backend' && rule.startsWith('unreachable: ')) return rule
+  return waiting ? `${waiting.kind}: ${waiting.message}` : (reason ?? lastError ?? '')
+}
 
 const maxDetails = 20
 

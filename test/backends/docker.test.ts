@@ -262,7 +262,7 @@ describe('docker, beside the contract,', () => {
         'an image that there is not',
         { image: 'no-such-image:1' },
         'backend_failed',
-        /no image no-such-image:1: build it, or type docker pull/,
+        /no image no-such-image:1: build it, or type docker --host=\S+ pull no-such-image:1$/,
       ],
       ['an image whose name is no name', { image: 'Upper//Case' }, 'backend_failed', /invalid reference format/],
       ['a network that there is not', { network: 'no-such-network' }, 'backend_failed', /no-such-network/],

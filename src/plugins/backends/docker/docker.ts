@@ -8,7 +8,7 @@ import { placed, tmux } from '../tmux/tmux.ts'
 import { containerName, labels, lookArguments, runArguments } from './arguments.ts'
 import { clientScript, type ContainerClient } from './client.ts'
 import { endedContainer, neverRan, saidIn } from './ended.ts'
-import { checked, isWithin, type DockerOptions } from './options.ts'
+import { checked, clientOf, isWithin, type DockerOptions } from './options.ts'
 import { failed, isGone, isUnreachable, notInstalled, outside, problemOf, silent } from './problems.ts'
 
 export type { DockerMount, DockerOptions } from './options.ts'
@@ -35,11 +35,7 @@ export function docker(options: DockerOptions): PlacedFactory {
 function dockerBox(place: Place, state: BackendState, options: DockerOptions): Box {
   const { image, program = 'docker', mount = 'read-write', mounts = [] } = options
   const roots = options.roots ?? (state.project === undefined ? [] : [state.project])
-  const client: Argv = [
-    program,
-    ...(options.host ? [`--host=${options.host}`] : []),
-    ...(options.context ? [`--context=${options.context}`] : []),
-  ]
+  const client = clientOf(options)
   const env = place.isHere ? clientEnvironment() : {}
 
   async function ask(args: readonly string[], limitMs = timeoutMs): Promise<Ran> {

@@ -1,6 +1,6 @@
 import { isAbsolute, normalize } from 'node:path/posix'
 import { InstarError } from '../../../runtime/error.ts'
-import type { PlacedFactory } from '../place.ts'
+import type { Argv, PlacedFactory } from '../place.ts'
 
 export interface DockerOptions {
   /** Where the terminals and the daemon are, such as `ssh({ host })`. Default: this machine. */
@@ -71,6 +71,13 @@ export function checked(options: DockerOptions): DockerOptions {
   for (const [field, path] of paths) if (!isAbsolute(path) || path.includes('\0')) refuse(field, path, 'a path has to begin with /')
   return options
 }
+
+/** The client, and which daemon it is to ask. */
+export const clientOf = ({ program = 'docker', host, context }: Pick<DockerOptions, 'program' | 'host' | 'context'>): Argv => [
+  program,
+  ...(host ? [`--host=${host}`] : []),
+  ...(context ? [`--context=${context}`] : []),
+]
 
 /** Whether a path is a directory or in it, whatever dots are in it. */
 export function isWithin(directory: string, path: string): boolean {
