@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Session } from '../src/runtime/types.ts'
-import { happenings, killable, scriptedApp, submittedTo, type ScriptedApp } from './support/scripted.ts'
+import { happenings, killable, scriptedApp, submittedTo, type ScriptedApp } from './support/scripted-app.ts'
 import { pass, until } from './support/wait.ts'
 
 let app: ScriptedApp

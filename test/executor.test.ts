@@ -14,7 +14,7 @@ import { openRemotePlace, type RemotePlace } from './support/executor.ts'
 import { hostedProject, type Hosted, type HostedProject } from './support/hosted.ts'
 import { lastToolResult } from './support/model.ts'
 import { absent, installRuntimes } from './support/runtimes.ts'
-import { scriptedApp, type ScriptedApp } from './support/scripted.ts'
+import { scriptedApp, type ScriptedApp } from './support/scripted-app.ts'
 import { until } from './support/wait.ts'
 
 describe('a server whose sessions run on an executor', () => {

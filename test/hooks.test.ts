@@ -1,8 +1,6 @@
 import { mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { execa } from 'execa'
+import { join } from 'node:path'
 import * as v from 'valibot'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { complete } from '../src/entry/complete.ts'
@@ -12,8 +10,9 @@ import type { Agent } from '../src/runtime/agent.ts'
 import { InstarError } from '../src/runtime/error.ts'
 import { defineHook, type Hook, type HookContext } from '../src/runtime/hook.ts'
 import type { Session, Step } from '../src/runtime/types.ts'
+import { foreground, listening } from './support/foreground.ts'
 import { testApp, type TestApp } from './support/app.ts'
-import { endServer, program } from './support/tmux.ts'
+import { endServer } from './support/tmux.ts'
 import { until } from './support/wait.ts'
 
 /** Three hooks, whose launches are what a test says: outer, middle, inner. */
@@ -462,16 +461,12 @@ describe('a server that is killed while a hook makes something', () => {
        })`,
     )
     const made = async () => (await readdir(project)).filter((each) => each.startsWith('made')).toSorted()
-    const fixture = fileURLToPath(new URL('backends/fixture-server.ts', import.meta.url))
-    const PATH = program.includes('/') ? `${dirname(program)}:${process.env['PATH']}` : process.env['PATH']
     const start = async () => {
-      const child = execa('node', ['--import', 'tsx', fixture, project], { env: { PATH }, reject: false })
-      let url = ''
-      child.stdout.on('data', (bytes: Buffer) => (url += bytes.toString()))
-      await until(() => url.endsWith('\n'), { what: 'the server' })
+      const child = foreground(project)
+      const url = await listening(child)
       const { auth } = JSON.parse(await readFile(join(stateDirectory(project), 'config.json'), 'utf8')) as { auth: { token: string } }
       const call = (path: string, init: RequestInit = {}) =>
-        fetch(url.trim() + path, { ...init, headers: { authorization: `Bearer ${auth.token}` } })
+        fetch(url + path, { ...init, headers: { authorization: `Bearer ${auth.token}` } })
       const spawn = (name: string) =>
         call('/sessions/spawn', { method: 'POST', body: JSON.stringify({ name, prompt: 'exec sleep 60', agent: 'shell' }) })
       return { child, call, spawn }

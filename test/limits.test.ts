@@ -2,7 +2,7 @@ import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Session } from '../src/runtime/types.ts'
-import { killable, scriptedApp, type ScriptedApp } from './support/scripted.ts'
+import { killable, scriptedApp, type ScriptedApp } from './support/scripted-app.ts'
 import type { TestAppOptions } from './support/app.ts'
 import { pass, until } from './support/wait.ts'
 

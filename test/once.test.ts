@@ -7,7 +7,7 @@ import { createIds } from '../src/runtime/id.ts'
 import { openOnce } from '../src/runtime/once.ts'
 import type { Receipt } from '../src/runtime/deliveries.ts'
 import type { Session } from '../src/runtime/types.ts'
-import { killable, scriptedApp, type ScriptedApp } from './support/scripted.ts'
+import { killable, scriptedApp, type ScriptedApp } from './support/scripted-app.ts'
 import { pass, until } from './support/wait.ts'
 
 let app: ScriptedApp

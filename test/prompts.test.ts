@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Session } from '../src/runtime/types.ts'
-import { scriptedApp, type ScriptedApp } from './support/scripted.ts'
+import { scriptedApp, type ScriptedApp } from './support/scripted-app.ts'
 import { until } from './support/wait.ts'
 
 let app: ScriptedApp

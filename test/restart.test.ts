@@ -1,12 +1,13 @@
 import { mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { socketName, stateDirectory } from '../src/entry/settings.ts'
 import type { Session } from '../src/runtime/types.ts'
-import { endServer, program, tmuxOn } from './support/tmux.ts'
+import { foreground, listening } from './support/foreground.ts'
+import { endServer, tmuxOn } from './support/tmux.ts'
 import { git, makeRepository } from './support/repository.ts'
 import { until } from './support/wait.ts'
 
@@ -14,14 +15,10 @@ import { until } from './support/wait.ts'
  * A real server, killed with SIGKILL: what it has said to its clients stays true.
  */
 
-const fixture = (name: string) => fileURLToPath(new URL(`backends/fixture-${name}.ts`, import.meta.url))
-// The server finds its tmux as everybody does.
-const PATH = program.includes('/') ? `${dirname(program)}:${process.env['PATH']}` : process.env['PATH']
-const node = (name: string, place: string, env: Record<string, string> = {}) =>
-  execa('node', ['--import', 'tsx', fixture(name), place], { env: { PATH, ...env }, reject: false })
+const locker = fileURLToPath(new URL('backends/fixture-lock.ts', import.meta.url))
 
 let project: string
-let processes: ReturnType<typeof node>[]
+let processes: (PromiseLike<unknown> & { kill(signal: NodeJS.Signals): boolean })[]
 
 beforeEach(async () => {
   project = await realpath(await mkdtemp(join(tmpdir(), 'instar-restart-')))
@@ -159,7 +156,7 @@ describe('a state directory', () => {
     await first.spawn('mine', 'exec cat')
     // Also one that writes times in other words.
     for (const environment of [{}, { TZ: 'Asia/Tokyo', LC_TIME: 'C.UTF-8' }]) {
-      const second = run('server', project, environment)
+      const second = keep(foreground(project, environment))
       await until(() => second.exitCode !== null, { what: 'the second server to give up' })
       const { exitCode, stderr, stdout } = await second
       expect({ exitCode, stdout }).toEqual({ exitCode: 1, stdout: '' })
@@ -189,7 +186,7 @@ describe('a state directory', () => {
   it('that a killed server left goes to one of those that want it at the same time', async () => {
     const state = stateDirectory(project)
     await mkdir(state, { recursive: true })
-    const children = Array.from({ length: 5 }, () => run('lock', state))
+    const children = Array.from({ length: 5 }, () => keep(execa('node', ['--import', 'tsx', locker, state], { reject: false })))
     const lines = children.map((child) => child.iterable()[Symbol.asyncIterator]())
     const answers = () => Promise.all(lines.map(async (line) => (await line.next()).value))
     const tell = (word: string) => children.forEach((child) => child.stdin!.write(`${word}\n`))
@@ -389,7 +386,7 @@ async function checkLong(session: Session, attempt: Attempt, story: string): Pro
 const exists = async (path: string) => (await stat(path).catch(() => null)) !== null
 
 interface Running {
-  readonly child: ReturnType<typeof node>
+  readonly child: ReturnType<typeof foreground>
   readonly token: string
   call(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>
   sessions(): Promise<Session[]>
@@ -397,22 +394,19 @@ interface Running {
   output(ref: string, lines?: number): Promise<string>
 }
 
-function run(...args: Parameters<typeof node>): ReturnType<typeof node> {
-  const child = node(...args)
+/** Ends with the test. */
+function keep<T extends (typeof processes)[number]>(child: T): T {
   processes.push(child)
   return child
 }
 
 /** Starts a server and waits until it answers. */
 async function launch(): Promise<Running> {
-  const child = run('server', project)
-  let url = ''
-  child.stdout!.on('data', (bytes: Buffer) => (url += bytes.toString()))
-  await until(() => url.endsWith('\n') || child.exitCode !== null, { what: 'the server', timeout: 30_000 })
-  if (!url) throw new Error(`the server did not start: ${(await child).stderr}`)
+  const child = keep(foreground(project))
+  const url = await listening(child)
   const { auth } = JSON.parse(await readFile(join(stateDirectory(project), 'config.json'), 'utf8')) as { auth: { token: string } }
   const fetched = (method: string, path: string, body?: unknown) =>
-    fetch(url.trim() + path, {
+    fetch(url + path, {
       method,
       headers: { authorization: `Bearer ${auth.token}` },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -10,12 +10,13 @@ import { claude } from '../../src/plugins/agents/claude.ts'
 import { shell } from '../../src/plugins/agents/shell.ts'
 import { process as processes } from '../../src/plugins/backends/process/process.ts'
 import { testApp, type TestApp } from '../support/app.ts'
-import { killable } from '../support/scripted.ts'
+import { killable } from '../support/scripted-app.ts'
 import { until } from '../support/wait.ts'
 
 backendConformance('process', openPlace)
 
-const plain = pathToFileURL('src/plugins/backends/process/process.ts').href
+// What the command is built of, as a server that is killed is.
+const plain = pathToFileURL('dist/plugins/backends/process/process.js').href
 
 describe('process, beside the contract,', () => {
   let app: TestApp

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { SettingsError } from '../../src/entry/settings.ts'
 import { lockState, type StateLock } from '../../src/entry/state-lock.ts'
+import { cli } from './cli.ts'
 import { until } from './wait.ts'
 
 /** The runtimes of test/runtimes, which npm has for Linux on x64. Elsewhere there is only the Node.js that runs the tests. */
@@ -56,7 +57,7 @@ export async function denoFlags(project: string, port: number): Promise<string[]
     )
 }
 
-/** How a runtime is told to run a program of ours, from its source. */
+/** How a runtime is told to run a program of ours: Node what is built of it, if it is of the command, the others its source. */
 export async function commandOf(
   host: HostName | 'node24',
   script: string,
@@ -64,6 +65,7 @@ export async function commandOf(
 ): Promise<[string, string[]]> {
   const path = join(repository, script)
   if (host === 'node24') return [programs.node24, [path]]
+  if (host === 'node' && script === 'src/cli/main.ts') return [programs.node, [cli]]
   if (host === 'node') return [programs.node, path.endsWith('.js') ? [path] : ['--import', import.meta.resolve('tsx'), path]]
   return host === 'deno' ? [programs.deno, ['run', '--no-remote', ...flags, path]] : [programs.bun, ['--no-install', path]]
 }
