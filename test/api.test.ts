@@ -887,6 +887,11 @@ describe('what a client may not say', () => {
     )
   })
 
+  test('of an unknown field only its name is said', async () => {
+    const { json } = await ask('/sessions/spawn', { method: 'POST', ...body({ ...valid, promt: 250 }) })
+    expect((json as { error: { data: unknown } }).error.data).toEqual({ field: 'promt' })
+  })
+
   test.each(['__proto__', 'constructor', 'prototype'])('a label or a variable called %s is kept or refused, never dropped', async (key) => {
     for (const field of ['labels', 'env']) {
       const name = freshName()

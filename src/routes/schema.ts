@@ -228,8 +228,13 @@ export function parse<T extends v.GenericSchema>(schema: T, given: unknown, what
   // A misspelt field first: that another one is missing follows from it.
   const issue = result.issues.find(({ type, expected }) => type === 'strict_object' && expected === 'never') ?? result.issues[0]
   const field = (v.getDotPath(issue) ?? what).slice(0, maxFieldLength)
-  const problem = issue.type === 'strict_object' ? (issue.expected === 'never' ? 'is not known' : 'is missing') : issue.message
-  throw new InstarError('invalid_request', `Cannot read the ${what}: ${field} ${problem}`, { field, ...found(issue.input) })
+  const isUnknown = issue.type === 'strict_object' && issue.expected === 'never'
+  const problem = isUnknown ? 'is not known' : issue.type === 'strict_object' ? 'is missing' : issue.message
+  // Of a field that is not known its own name is what was found.
+  throw new InstarError('invalid_request', `Cannot read the ${what}: ${field} ${problem}`, {
+    field,
+    ...(isUnknown ? {} : found(issue.input)),
+  })
 }
 
 /** What was found, in a form that is short and cannot be a secret: a number or the type. */
