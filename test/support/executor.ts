@@ -54,10 +54,10 @@ export async function testExecutor(
         log: (...said) => void logged.push(JSON.stringify(said)),
       })
       server = createAdaptorServer({
-        async fetch(request: Request) {
+        async fetch(request: Request, { outgoing }) {
           const verb = new URL(request.url).pathname.split('/').at(-1)!
           asked.push(verb)
-          const answer = await executor.fetch(request)
+          const answer = await executor.fetch(request, { cut: () => outgoing.destroy() })
           answered.push(verb)
           return answer
         },
