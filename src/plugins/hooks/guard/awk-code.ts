@@ -1,7 +1,7 @@
 /** Interpreters: what their code runs and removes. */
 export const code = String.raw`
 # An interpreter: the code it is given, and what runs a shell in it.
-function interpreted(prog, a, n, args, stdin,   i, code, name, has) {
+function interpreted(prog, a, n, args, stdin,   i, k, code, name, has) {
   name = prog
   sub(/[0-9.]+$/, "", name)
   judgeWords(args, "")
@@ -10,6 +10,13 @@ function interpreted(prog, a, n, args, stdin,   i, code, name, has) {
   for (i = 2; i <= n; i++) {
     if (a[i] ~ INTERPRETER[name]) { has = 1; code = code a[i + 1] "\n"; i++; continue }
     if (a[i] ~ /^--(eval|print|execute)=/) { has = 1; code = code a[i] "\n"; continue }
+    # A module is a program.
+    if (a[i] ~ /^-m/ && name == "python") {
+      k = a[i] == "-m" ? i + 1 : i
+      sub(/^-m/, "", a[k])
+      gsub(/_/, "-", a[k])
+      return execute(a[k] SEP drop(args, k), stdin)
+    }
     if (a[i] ~ /^-m/) return U
     if (a[i] !~ /^-./) {
       if (has) break
@@ -36,7 +43,7 @@ function interpreted(prog, a, n, args, stdin,   i, code, name, has) {
   return name ~ /awk|sed/ && stdin != "" ? filtered(name, a, n, args, stdin) : U
 }
 
-function inCode(name, code,   flat, literal, joined, q, p, e, between) {
+function inCode(name, code,   flat, literal, last, joined, q, p, e, start, between) {
   if (code == "") return
   flat = code
   gsub(/[ \t\n]+/, " ", flat)
@@ -44,13 +51,20 @@ function inCode(name, code,   flat, literal, joined, q, p, e, between) {
   if (name ~ /sed$/) { if (match(code, /(^|[0-9;\/$ ])e +[a-z].*$/)) { p = substr(code, RSTART, RLENGTH); sub(/^[^e]*e +/, "", p); run(p, "") } return }
   if (flat !~ /system|popen|exec|spawn|subprocess|check_output|check_call|qx|Popen|shell|[|] *getline|[|] *"|run[(]|[.]run|[$][(]|%x|execute|query|unlink/ && flat !~ REMOVER && !index(flat, BT)) return
   if (name ~ /^(ruby|perl)$/) while (match(code, /(%x|%[qQ]|q[xqw]?)[ ]*[({[|!]/)) code = requoted(code, RSTART, RSTART + RLENGTH)
-  if (match(flat, REMOVER "[A-Za-z_][A-Za-z0-9_]* *[,)]")) removed(textOf(substr(flat, RSTART, RLENGTH), code))
+  removals(code)
   joined = ""
   # Texts with nothing but a comma between them are the words of one command.
   for (p = 1; p <= length(code); ) {
+    start = p
     e = match(substr(code, p), "[\"'" BT "]")
+    between = e ? substr(code, p, e - 1) : ""
+    if (!e || between !~ /^ *, *(\[ *)?(os[.]path[.]expanduser[(])?$/) {
+      # The last of them may be a name.
+      if (joined != "" && match(substr(code, start, 80), /^ *, *[A-Za-z_]/)) joined = joined paths(substr(code, start + RLENGTH - 1), code, 0)
+      if (joined != "") execute(joined, "")
+      joined = ""
+    }
     if (!e) break
-    between = substr(code, p, e - 1)
     q = substr(code, p + e - 1, 1)
     p += e
     literal = ""
@@ -59,25 +73,14 @@ function inCode(name, code,   flat, literal, joined, q, p, e, between) {
       else { literal = literal substr(code, p, 1); p++ }
     }
     p++
-    literal = unescaped(literal)
-    if (between ~ REMOVES) removed(literal ~ /^~(\/|$)/ ? HOME substr(literal, 2) : literal)
-    if (between !~ /^ *, *(\[ *)?$/) { if (joined != "") execute(joined, ""); joined = "" }
+    literal = filledIn(literal, q == BT || between ~ /(^|[^A-Za-z])f$/, code, 0)
+    if (literal ~ /^~/ && between ~ /expanduser[(]$/) literal = HOME substr(literal, 2)
+    if (between ~ /^ *[+.] *$/) literal = last literal
+    last = literal
     joined = joined literal SEP
-    if (literal ~ /[ ;|&]/) { run(literal, ""); if (flat ~ /execute|query/) statements("psql", literal) }
+    if (literal ~ /[ ;|&]/) { run(literal, ""); if (flat ~ /execute|query/ && !index(code, ":memory:")) statements("psql", literal) }
   }
   if (joined != "") execute(joined, "")
-}
-
-function removed(path) { if (path != "") execute("rm" SEP "-rf" SEP path SEP, "") }
-
-# The text that is assigned to the name which is the argument of a call.
-function textOf(call, code,   w) {
-  sub(/ *[,)]$/, "", call)
-  sub(/^.*[( ]/, "", call)
-  if (!match(code, "(^|[^A-Za-z0-9_.])" call " *= *[\"'][^\"']*[\"']")) return ""
-  w = substr(code, RSTART, RLENGTH - 1)
-  sub(/^[^"']*["']/, "", w)
-  return w
 }
 
 # The text between %x( ) and the like as one in quotes.

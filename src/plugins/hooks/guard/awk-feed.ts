@@ -44,35 +44,43 @@ function replaced(s, what, by,   n, out) {
   return out s
 }
 
-# find: where it begins, whether it chooses, and what it does with what it finds.
-function found(a, n, args,   i, k, starts, filter, out, cmd, list, start, item, deletes) {
+# find: where it begins, and what it does with what it has chosen by then. Each side of an -o chooses for itself.
+function found(a, n, args,   i, k, starts, chosen, depth, secret, out, cmd, list, start, item, w) {
   starts = ""
   for (i = 2; i <= n && a[i] ~ /^-[HLPO]/; i++) ;
   for (; i <= n && a[i] !~ /^[-(!]/; i++) starts = starts a[i] SEP
   if (starts == "") starts = "." SEP
-  filter = 0
-  for (k = i; k <= n; k++) {
-    # What is left out is no choice.
-    if (a[k] ~ /^(!|-not)$/) { k += a[k + 1] ~ /^-(empty|readable|writable|executable)$/ ? 1 : 2; continue }
-    if (a[k] ~ /^-i?(name|path|wholename|regex)$/ && a[k + 1] !~ /^[*.\/]*$/) filter = 1
-    if (a[k] ~ /^-(empty|newer.*|[amc]time|[amc]min|size|user|group|perm|xtype|links|inum)$/) filter = 1
-  }
   judgeWords(args, "")
   out = ""
-  for (list = starts; (k = index(list, SEP)) > 0; list = substr(list, k + 1)) {
-    start = substr(list, 1, k - 1)
-    item = filter && absolute(start) != "/" ? start "/found" : start
-    if (args ~ (SEP "-?[a-z]*(path|name)" SEP "[^" SEP "]*[.]instar")) item = start "/.instar/config.json"
-    out = out (filter && item != start ? item : start "/*") "\n"
-    for (i = 2; i <= n; i++) {
-      if (a[i] == "-delete") judgeWords("find" SEP item SEP, " @deletes")
-      if (a[i] !~ /^-(exec|execdir|ok|okdir)$/) continue
+  for (list = starts; list != ""; ) {
+    start = substr(list, 1, index(list, SEP) - 1)
+    list = substr(list, length(start) + 2)
+    item = start
+    depth = 0
+    chosen = secret = ""
+    for (k = i; k <= n; k++) {
+      w = a[k]
+      if (w == "(") depth++
+      else if (w == ")") depth--
+      else if (w ~ /^(-o|-or|,)$/ && !depth) chosen = secret = ""
+      # What is left out is no choice.
+      else if (w ~ /^(!|-not)$/) k += a[k + 1] ~ /^-(empty|readable|writable|executable)$/ ? 1 : 2
+      else if (w ~ /^-(empty|newer.*|[amc]time|[amc]min|size|user|group|perm|xtype|links|inum)$/) chosen = "found"
+      else if (w ~ /^-i?(name|path|wholename|regex)$/ && a[k + 1] !~ /^[*.\/]*$/) {
+        chosen = a[k + 1] ~ /[*?[\/]/ ? "found" : a[k + 1]
+        w = start (start ~ /[.]instar\/?$/ ? "" : "/.instar") "/config.json"
+        if ((a[k + 1] ~ /instar/ || start ~ /[.]instar\/?$/) && w ~ ("^(.*/)?" glob(a[k + 1]) "(/.*)?$")) secret = w
+      }
+      item = secret != "" ? secret : chosen != "" && absolute(start) != "/" ? start "/" chosen : start
+      if (w == "-delete") judgeWords("find" SEP item SEP, " @deletes")
+      if (w !~ /^-(exec|execdir|ok|okdir)$/) continue
       cmd = ""
-      for (i++; i <= n && a[i] != ";" && a[i] != "+"; i++) cmd = cmd replaced(a[i], "{}", item) SEP
+      for (k++; k <= n && a[k] != ";" && a[k] != "+"; k++) cmd = cmd replaced(a[k], "{}", item) SEP
       if (cmd ~ /^(.*\/)?(rm|unlink|shred)[\036]/) judgeWords("find" SEP item SEP, " @deletes")
       if (match(cmd, /^(.*\/)?ch(mod|own|grp)[\036]/)) cmd = substr(cmd, 1, RLENGTH) "-R" SEP substr(cmd, RLENGTH + 1)
       execute(cmd, "")
     }
+    out = out (item == start ? start "/**" : item) "\n"
   }
   return out
 }

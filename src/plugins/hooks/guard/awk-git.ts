@@ -6,7 +6,12 @@ function git(a, n, args, stdin,   i, k, verb, alias, dir, old, words, facts, res
   alias = ""
   for (i = 2; i <= n && a[i] ~ /^-/; i++) {
     if (a[i] == "-C") { dir = CWD; changeTo(a[++i]); k = CWD; CWD = dir; dir = k }
-    else if (a[i] == "-c") { i++; if (a[i] ~ /^alias\./) alias = substr(a[i], 7); else if (a[i] ~ /^[a-z.]*([Pp]ager|[Ee]ditor|[Cc]ommand|external|cmd)=/) run(substr(a[i], index(a[i], "=") + 1), "") }
+    else if (a[i] == "-c") {
+      k = index(a[++i], "=")
+      if (a[i] ~ /^alias\./) alias = substr(a[i], 7)
+      else if (a[i] ~ /^[a-z.]*([Pp]ager|[Ee]ditor|[Cc]ommand|external|cmd)=/) run(substr(a[i], k + 1), "")
+      else configured(substr(a[i], 1, k - 1), substr(a[i], k + 1))
+    }
     else if (a[i] ~ /^--(git-dir|work-tree|namespace|exec-path|config-env|super-prefix)$/) i++
   }
   verb = a[i]
@@ -17,10 +22,11 @@ function git(a, n, args, stdin,   i, k, verb, alias, dir, old, words, facts, res
     return run("git " alias " " join(rest, " "), stdin)
   }
   if (verb in ALIAS_OF_GIT) return run((ALIAS_OF_GIT[verb] ~ /^!/ ? substr(ALIAS_OF_GIT[verb], 2) : "git " ALIAS_OF_GIT[verb]) " " join(rest, " "), stdin)
-  if (verb == "config") for (k = i + 1; k < n; k++) if (a[k] ~ /^alias\./) ALIAS_OF_GIT[substr(a[k], 7)] = a[k + 1]
+  if (verb == "config") for (k = i + 1; k < n; k++) configured(a[k], a[k + 1])
   if (verb ~ /^(bisect|submodule|rebase)$/)
     for (k = i + 1; k <= n; k++) {
-      if (a[k] ~ /^(-x|--exec|foreach)$/) run(join(drop(args, k), " "), "")
+      if (a[k] == "foreach") run(join(drop(args, operand(a, n, k + 1, "") - 1), " "), "")
+      else if (a[k] ~ /^(-x|--exec)$/) run(join(drop(args, k), " "), "")
       else if (a[k] == "run") execute(drop(args, k), "")
       else if (a[k] ~ /^--exec=/) run(substr(a[k], 8), "")
     }
@@ -32,6 +38,13 @@ function git(a, n, args, stdin,   i, k, verb, alias, dir, old, words, facts, res
   if (verb == "branch" && args ~ /--show-current/ || verb == "rev-parse" && args ~ /--abbrev-ref/ || verb == "symbolic-ref" && args ~ /--short/) { k = branchIn(dir); return k == "" ? U : k "\n" }
   if (verb == "rev-parse" && args ~ /--show-toplevel/) return PROJECT "\n"
   return U
+}
+
+# What a setting makes of later commands.
+function configured(name, value) {
+  if (name ~ /^alias[.]/) ALIAS_OF_GIT[substr(name, 7)] = value
+  if (name ~ /^remote[.].*[.]push$/) PUSHES = PUSHES value SEP
+  if (name ~ /^remote[.].*[.]mirror$/ && value == "true") PUSHES = PUSHES "+*" SEP
 }
 
 # Which branch is checked out then. A checkout of files changes none.
@@ -65,9 +78,9 @@ function repository(dir,   d) {
 }
 
 # " @forced", " @deleting", and " @protected" or " @unknown" of the branches that a push changes.
-function pushed(a, n, i, dir,   k, w, facts, remote, any, forced, lease, deleting, all, ref, isEnd) {
+function pushed(a, n, i, dir,   k, w, facts, remote, any, forced, lease, deleting, all, ref, refs, isEnd) {
   forced = deleting = all = any = isEnd = lease = 0
-  remote = ""
+  remote = refs = ""
   facts = ""
   for (k = i + 1; k <= n; k++) {
     w = a[k]
@@ -81,8 +94,12 @@ function pushed(a, n, i, dir,   k, w, facts, remote, any, forced, lease, deletin
     }
     if (remote == "") { remote = w; continue }
     if (w == "tag") { k++; any = 1; continue }
+    refs = refs w SEP
+  }
+  if (refs == "" && !any && !all) refs = PUSHES
+  for (; (k = index(refs, SEP)) > 0; refs = substr(refs, k + 1)) {
     any = 1
-    ref = w
+    ref = substr(refs, 1, k - 1)
     if (sub(/^[+]/, "", ref)) forced++
     if (ref ~ /^:./) deleting = 1
     sub(/^.*:/, "", ref)

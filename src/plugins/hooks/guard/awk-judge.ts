@@ -13,7 +13,7 @@ function judge(line,   name, list, k, i, m, A) {
 function judgeBy(name, line,   m, A, k, i) {
   if (BLOCKED != "" || !(name in RULES)) return
   m = split(RULES[name], A, " ")
-  for (k = 1; k <= m; k++) if (breaks(A[k], line) && !allowed(line)) { BLOCKED = ID[A[k]]; WHY = REASON[A[k]]; WHAT = line; return }
+  for (k = 1; k <= m; k++) if (breaks(A[k], line) && !allowed(line)) { BLOCKED = ID[RULE[A[k]]]; WHY = REASON[RULE[A[k]]]; WHAT = line; return }
 }
 
 function breaks(i, line,   k) {
@@ -39,9 +39,11 @@ function judgeWords(args, facts,   a, n, i, line, prog, w) {
   judgeAs(prog, a, n, facts)
 }
 
-function judgeAs(prog, a, n, facts,   i, line, w, hasRules, isText, key, form, first) {
+function judgeAs(prog, a, n, facts,   i, line, w, hasRules, isText, key, form, first, target) {
   hasRules = prog in RULES || prog ~ /^mkfs/
   isText = prog in QUIET
+  # rsync removes where it writes.
+  for (target = prog == "rsync" ? n : 0; target > 1 && (a[target] ~ /^-/ || isChoice(prog, a[target - 1])); ) target--
   first = prog in PATTERN_FIRST ? operand(a, n, 2, "") : 0
   line = prog
   for (i = 2; i <= n; i++) {
@@ -52,17 +54,22 @@ function judgeAs(prog, a, n, facts,   i, line, w, hasRules, isText, key, form, f
     gsub(/[ \t\n]+/, "_", form)
     if (substr(form, 1, 1) == "@") form = "\\" form
     line = line " " form
-    if (isText || length(w) > 2000 || i == first) continue
+    if (isText || length(w) > 2000 || i == first || isChoice(prog, a[i - 1])) continue
     key = ""
     if (w ~ /^[-A-Za-z]+=/) { key = substr(w, 1, index(w, "=")); w = substr(w, length(key) + 1); sub(/^-*/, "", key) }
     else if (w ~ /^-/) continue
     sub(/^@/, "", w)
     if (w == "" || w ~ /\n/) continue
-    if (hasRules) facts = facts pathFacts(w, key)
+    if (hasRules && (!target || i == target)) facts = facts pathFacts(w, key)
     facts = facts secretFact(w, key)
   }
   if (facts ~ / @unknown/ && prog == "rm" && line ~ / -[a-zA-Z]*[rR]/) unsure("what would be removed is not known")
   judge(line facts)
+}
+
+# Whether the word behind an option is a pattern of files, or what is left out.
+function isChoice(prog, option) {
+  return prog == "find" ? option ~ /^-i?(name|path|wholename|regex)$/ : option ~ /^--exclude[a-z-]*$/ || prog == "zip" && option == "-x"
 }
 
 function absolute(path,   n, A, i, out, depth) {
@@ -95,20 +102,23 @@ function pathFacts(w, key,   p, whole, kind) {
 function placeOf(w,   p, contents, i) {
   p = absolute(w)
   contents = 0
-  while (sub("/([*][*]?|[.][*]|[.][?][?]|[.][?][*]|[.][?][?][*]|[.]\\[[^]]*\\]|[.]\\[[^]]*\\][*]|[*][.][*]|" U "|" U "[*])$", "", p)) contents = 1
+  while (sub("/([*][*]?|[!][(][^/]*[)]|[.][*]|[.][?][?]|[.][?][*]|[.][?][?][*]|[.]\\[[^]]*\\]|[.]\\[[^]]*\\][*]|[*][.][*]|" U "|" U "[*])$", "", p)) contents = 1
   if (p == "") p = "/"
   if (p ~ /^[A-Za-z]:[\/\\]*([*][.]?[*]?)?$/) return "root"
-  if (p == U || p ~ ("^" U "/*$")) return "unknown"
+  if (p ~ ("^[" U F H P_ALL "]/*$")) return "unknown"
   if (index(p, N) == 1) return ""
   if (contents && p ~ /^\/(tmp|var\/tmp|mnt|media|run)$/) return ""
   if (p ~ /^\/(mnt\/[a-z]|[a-zA-Z]|cygdrive\/[a-z]|Volumes\/[^\/]+|media\/[^\/]+(\/[^\/]+)?)$/ && p !~ /[*]/) return "root"
   if (p == HOME || p == "/root" || p ~ /^\/(home|Users)\/[^\/]+$/) return p == PROJECT ? "project" : "home"
-  if (index(p, HOME "/") == 1 && substr(p, length(HOME) + 2) ~ PERSONAL) return "home"
+  w = index(p, HOME "/") == 1 ? substr(p, length(HOME) + 2) : p
+  sub(/^\/((home|Users)\/[^\/]+|root)\//, "", w)
+  if (w ~ PERSONAL) return "home"
   if ((isIn(PROJECT, p) || (LAUNCH ~ /^\// && isIn(LAUNCH, p))) && !(p in ROOT)) return "project"
   if (p == PROJECT "/.git" || (index(p, PROJECT "/.git/") == 1 && p ~ /\.git\/(objects|refs)$/)) return "project"
   if (p in ROOT) return "root"
   if (p ~ /[*?[]/) {
     w = "^" glob(p) "$"
+    if (p ~ /\/[.][^\/]*$/ && PROJECT "/.git" ~ w) return "project"
     if (p ~ /^\/[^\/]*$/ || p ~ /^\/(usr|etc|var|home|Users|root)/ || p ~ /^\/[^\/]*[*?[]/) for (i in ROOT) if (i ~ w) return "root"
     if (HOME ~ w) return "home"
   }

@@ -246,9 +246,11 @@ function wordsHere(   out, w) {
 }
 
 # The word at P as it stands there, with its quotes; "" at the end of a command.
-function raw(   start) {
+function raw(isFirst,   start) {
   start = P
   P = skip(S, P, "\n \t\r;&|()<>")
+  # A pattern such as !(x), where no function can be.
+  while (!isFirst && at(1) == "(" && P > start && index("!@+?*", substr(S, P - 1, 1))) P = skip(S, skipParens(S, P + 1), "\n \t\r;&|()<>")
   return substr(S, start, P - start)
 }
 `

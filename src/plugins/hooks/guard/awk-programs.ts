@@ -57,7 +57,7 @@ function program(prog, a, n, args, stdin,   i, out, w, k, list) {
   if (prog == "printf") { judgeWords(args, ""); return n > 1 ? formatted(a, n) : "" }
   if (prog == "xargs" || prog == "parallel") return fed(prog, a, n, args, stdin)
   if (prog == "find") return found(a, n, args)
-  if (prog == "git") return git(a, n, args, stdin)
+  if (prog == "git" || prog == "hub") return git(a, n, args, stdin)
   if (prog in CLIENT) return client(prog, a, n, args, stdin)
   if (prog in INTERPRETER || prog ~ /^(python|ruby|perl|php|node|lua)[0-9.]+$/) return interpreted(prog, a, n, args, stdin)
   if (prog in WRITES_SETTINGS && args !~ (SEP "(exec|run|x|--)" SEP)) { judgeWords(args, ""); return "" }
@@ -74,19 +74,19 @@ function program(prog, a, n, args, stdin,   i, out, w, k, list) {
     if (w != stdin) run(w, "")
   }
   if (prog ~ /^(rimraf|trash|del-cli)$/) return execute("rm" SEP "-rf" SEP drop(args, 1), "")
-  if (prog ~ /^(cp|mv|install|ln)$/ && n > 2 && (k = absolute(a[n - 1])) in FILE) FILE[absolute(a[n])] = FILE[k]
-  if (prog ~ /^g?make$/ && (stdin != "" || absolute("Makefile") in FILE)) { w = stdin == "" ? FILE[absolute("Makefile")] : stdin; gsub(/(^|\n)[^\t\n][^\n]*/, "\n", w); run(w, "") }
-  if (prog == "whoami" || prog == "logname") return U
+  if (prog ~ /^(cp|mv|install|ln)$/ && n > 2) placed(a[n - 1], a[n])
+  if (prog ~ /^g?make$/ && (stdin != "" || absolute("Makefile") in FILE)) { w = stdin == "" ? FILE[absolute("Makefile")] : stdin; if (index(w, F)) judge("sh @fetched"); gsub(/(^|\n)[^\t\n][^\n]*/, "\n", w); run(w, "") }
+  if (prog == "whoami" || prog == "logname" || prog == "id" && n > 1) return (prog == "id" && args !~ (SEP "-[a-z]*n") ? "4242" : "user") "\n"
   if (prog == "mktemp") return "/tmp/tmp.0000000000\n"
   if (prog == "dirname" && n > 1) { w = a[2]; if (!sub(/\/[^\/]+\/*$/, "", w)) w = "."; return (w == "" ? "/" : w) "\n" }
   if (prog == "basename" && n > 1) { w = a[2]; sub(/^.*\//, "", w); return w "\n" }
   if (prog == "realpath" || prog == "readlink") { judgeWords(args, ""); i = operand(a, n, 2, ""); return i > n ? U : absolute(a[i]) "\n" }
   if (prog == "yes") return (n > 1 ? a[2] : "y") "\n"
   if (prog == "true" || prog == ":" || prog == "false" || prog == "sleep" || prog == "wait") return ""
-  if (prog == "ls") { judgeWords(args, ""); i = operand(a, n, 2, ""); return i > n || a[i] == "." ? "*\n" : a[i] ~ /[*?]/ ? a[i] "\n" : U "\n" }
+  if (prog == "ls") { judgeWords(args, ""); i = operand(a, n, 2, ""); return i <= n && a[i] ~ /^\/proc\/?$/ ? P_ALL : i > n || a[i] == "." ? "*\n" : a[i] ~ /[*?]/ ? a[i] "\n" : U "\n" }
   if (prog == "ps") { judgeWords(args, ""); return args ~ (SEP "(-[a-zA-Z]*[pCtqg]|--ppid.*|--pid.*|[0-9]+)" SEP) ? U : P_ALL }
   if (prog == "which" || prog == "type") return n > 1 ? a[n] "\n" : ""
-  if (prog ~ /^(pgrep|pidof)$/) { judgeWords(args, ""); return operand(a, n, 2, "uUgGPst") > n && args ~ (SEP "-[a-zA-Z]*[uU]") || a[n] ~ /^([.][*]?)?$/ ? P_ALL : U }
+  if (prog ~ /^(pgrep|pidof)$/) { judgeWords(args, ""); return operand(a, n, 2, "uUgGPst") > n && args ~ (SEP "-[a-zA-Z]*[uU]") || a[n] ~ /^([.][*]?)?$/ ? P_ALL : a[n] ~ /^(systemd|init|launchd)$/ ? "1\n" : U }
   if (prog == "tmux") { for (i = 2; i <= n; i++) if (a[i] ~ /[ ;]/ || a[i - 1] ~ /^(send-keys|send|-t)$/) run(a[i], "") }
   if (prog == "make") { for (i = 2; i <= n; i++) if (a[i] ~ /^SHELL=/) return U }
   if (prog in BODY) return U
@@ -96,6 +96,24 @@ function program(prog, a, n, args, stdin,   i, out, w, k, list) {
   # A script of the project's own, or one that this command wrote.
   if (w ~ /\//) { k = absolute(w); if (k in FILE) return scripted(FILE[k]); if (w ~ /^[.\/]/ && !(k in READING) && isIn(k, PROJECT)) return ownScript(k) }
   return U
+}
+
+# A copy or a link holds what the file does, and is the program that it is. It may be put into a directory.
+function placed(from, to,   k, name) {
+  k = absolute(from)
+  name = from
+  sub(/^.*\//, "", name)
+  if (k in FILE) FILE[absolute(to)] = FILE[absolute(to "/" name)] = FILE[k]
+  if (from ~ /^(\/.*bin\/)?[^\/]+$/ && (name in RULES || name in SHELL || name in PREFIX)) PROGRAM[absolute(to)] = name
+}
+
+# The file that a name is found as.
+function onPath(name,   n, D, i) {
+  for (i in FILE) break
+  if (i == "" || name ~ /\//) return ""
+  n = split(lookup("PATH") ":" HOME "/bin:" HOME "/.local/bin:/usr/local/bin:/usr/bin", D, ":")
+  for (i = 1; i <= n; i++) if (absolute(D[i] "/" name) in FILE) return absolute(D[i] "/" name)
+  return ""
 }
 
 # Of each line the k-th word, with those behind it when it is the last one that is asked for.
@@ -156,10 +174,10 @@ function filtered(prog, a, n, args, stdin,   i, out, w, k) {
     return out
   }
   if (index(stdin, F)) return F
-  if (index(stdin, P_ALL)) return (prog ~ /^(e?f?grep|rg)$/ && args !~ (SEP "-[a-z]*v")) || prog ~ /^(head|tail)$/ || (prog ~ /awk$/ && args ~ /[\/~]|==/) ? U : P_ALL
+  if (index(stdin, P_ALL)) return (prog ~ /^(e?f?grep|rg)$/ && args !~ (SEP "(-[a-z]*v|[]0-9^$[+*-]+" SEP ")")) || (prog ~ /^(head|tail)$/ && args !~ (SEP "[+]2" SEP)) || (prog ~ /awk$/ && args ~ /[\/~]|==/) ? U : P_ALL
   if (index(stdin, E)) return prog ~ /^(e?f?grep|rg)$/ ? U : E
   if (prog == "base64" || prog == "base32" || prog == "xxd" || prog == "openssl" || prog == "uudecode") {
-    if (prog == "base64" && args ~ (SEP "(-d|-D|--decode|-[a-z]*d[a-z]*)" SEP) && stdin != "" && !index(stdin, U)) return decoded(stdin)
+    if (prog == "base64" && args ~ (SEP "(-d|-D|--decode|-[a-z]*d[a-z]*)" SEP) && stdin ~ /[^ \n]/ && !index(stdin, U)) return decoded(stdin)
     return args ~ (SEP "(-[a-z]*[dDrA]|--d|--dec[a-z]*|-ps)" ) || prog == "uudecode" ? H : U
   }
   if (prog ~ /^(gunzip|zcat|bzcat|xzcat|zstdcat|rev|tr|gzip|xz|bzip2|zstd|rot13|caesar)$/ && stdin != "") {
@@ -193,7 +211,7 @@ function decoded(s,   out, i, bits, value, c, n) {
 # Programs that fetch: what they write is what they fetched.
 function fetched(prog, a, n, args, stdin,   i, to, w, dir) {
   dir = ""
-  judgeWords(args, prog == "gh" && ofProtected(args) ? " @protected" : "")
+  judgeWords(args, prog ~ /^(gh|curl)$/ && ofProtected(args) ? " @protected" : "")
   if (prog ~ /^(nc|ncat|netcat|socat)$/ && toupper(stdin) ~ /^ *FLUSH(ALL|DB)/) judge("redis-cli FLUSHALL")
   to = ""
   for (i = 2; i <= n; i++) {

@@ -8,7 +8,7 @@ function simple(given,   args, first, start, r, name, sets, values, to, stdin, o
     blanks()
     if (isRedirection()) { TO = ""; stdin = redirected(stdin); if (TO != "") to = TO; continue }
     start = P
-    r = raw()
+    r = raw(first)
     if (r == "") break
     if (first && match(r, /^[A-Za-z_][A-Za-z0-9_]*(\[[^]]*\])?[+]?=/)) {
       name = substr(r, 1, RLENGTH - 1)
@@ -124,10 +124,11 @@ function redirected(stdin,   fd, op, r, target, p, strip) {
   target = expand(r)
   if (op == "<<<") return onInput(fd, target, stdin)
   gsub("[" ALT FIELD "]+", SEP, target)
-  if (op == "<&" && ("/dev/fd/" target) in FILE) return onInput(fd, FILE["/dev/fd/" target], stdin)
+  if ((op == "<&" || op == ">&" && fd == "0") && ("/dev/fd/" target) in FILE) return onInput(fd, FILE["/dev/fd/" target], stdin)
   if (op ~ /&$/ && target ~ /^([0-9]+-?|-)$/) return stdin
   judgeWords((op ~ /^</ ? "<" : ">") SEP target SEP, "")
-  if (op ~ /^</) return op == "<" ? onInput(fd, content(target), stdin) : stdin
+  if (op ~ /^(&>|>&?)$/ && target ~ /^\/dev\/(tcp|udp)\//) FILE["/dev/fd/1"] = F
+  if (op ~ /^</) return op ~ /^<>?$/ ? onInput(fd, content(target), stdin) : stdin
   if (fd == "" || fd == "1" || op ~ /^&/) TO = target
   return stdin
 }
@@ -200,11 +201,13 @@ function execute(args, stdin,   a, n, prog, i, out, saved, w, old) {
   }
   if (index(prog, F)) { judge("sh @fetched"); return U }
   if (prog == H) { judge("sh @hidden"); return U }
+  if (prog ~ /\// && absolute(prog) in PROGRAM) { args = PROGRAM[absolute(prog)] SEP drop(args, 1); a[1] = prog = PROGRAM[absolute(prog)] }
   sub(/^.*[\/\\]/, "", prog)
   if (index(prog, U) || index(prog, H)) unsure("the name of the command is not known")
   sub(/\.exe$/, "", prog)
   if (prog ~ /[*?[]/) prog = meant(prog)
   if (prog ~ /^ld-(linux|musl)[a-z0-9_.-]*$/) prog = "ld-linux"
+  if ((w = onPath(a[1])) != "") return scripted(FILE[w])
   if (prog in PREFIX) return prefixed(prog, a, n, args, stdin)
   saved = STDIN
   STDIN = stdin

@@ -23,7 +23,7 @@ function setUp() {
   names("then do else elif fi done esac } ;;", CLOSES, 1)
   prefixes("sudo:ugpCrtTDhU doas:uC env:uC command: builtin: exec:a nohup: time:fo timeout:ks nice:n ionice:cnpPu chrt:TPD taskset: setsid: stdbuf:ioe")
   prefixes("chroot: strace:eopsuEPaOSI ltrace:eopsu busybox: toybox: xvfb-run:ensp caffeinate:tw fakeroot: dbus-run-session: unbuffer: setpriv: gosu: su-exec:")
-  prefixes("systemd-run:pEuHM watch:n cpulimit:lpe flock:wE noglob: nocorrect: coproc: proxychains4: proxychains: torsocks: catchsegv: eatmydata: chronic: gdate: rlwrap: unshare:SGR screen:Schpst dumb-init: tini: pkexec: run0:ugD setarch: linux32: linux64: i386: x86_64: uname26: prlimit: numactl:NmCip firejail: daemonize:cpou ld-linux: chpst:ueUnlb nsenter:tSG")
+  prefixes("systemd-run:pEuHM watch:n cpulimit:lpe flock:wE noglob: nocorrect: coproc: proxychains4: proxychains: torsocks: catchsegv: eatmydata: chronic: gdate: rlwrap: unshare:SGR screen:Schpst dumb-init: tini: pkexec: run0:ugD setarch: linux32: linux64: i386: x86_64: uname26: prlimit: numactl:NmCip firejail: daemonize:cpou ld-linux: chpst:ueUnlb nsenter:tSG sshpass:pfdeP valgrind: heaptrack: wsl:du shx: proot:rbwq fakechroot:")
   names("sh bash dash zsh ksh ash mksh fish csh tcsh rbash yash", SHELL, 1)
   names("psql mysql mariadb sqlite3 sqlite sqlcmd mycli pgcli litecli clickhouse-client clickhouse cqlsh duckdb cockroach usql snowsql bq trino hive beeline mysqlsh sqlplus isql influx", CLIENT, "sql")
   names("mongosh mongo", CLIENT, "js")
@@ -36,7 +36,7 @@ function setUp() {
   INTERPRETER["deno"] = "^eval$"
   names("awk gawk mawk nawk", INTERPRETER, "^-e$")
   names("sed gsed", INTERPRETER, "^(-[a-zA-Z]*e|--expression)$")
-  names("su runuser script nix-shell vagrant fly flyctl gcloud expect sg heroku xterm gnome-terminal osascript vim vi nvim emacs ex gdb nodemon fd fdfind hyperfine concurrently ssh docker podman nerdctl docker-compose kubectl oc k3s lxc incus npx bunx uvx pipx npm yarn pnpm bundle poetry uv pipenv pdm rye hatch conda mise direnv doppler op dotenv asdf", CARRIER, 1)
+  names("su runuser script nix-shell vagrant fly flyctl gcloud expect sg heroku xterm gnome-terminal osascript vim vi nvim emacs ex gdb nodemon fd fdfind hyperfine concurrently ansible pdsh pssh clush salt watchexec entr perf start-stop-daemon tar ssh autossh mosh docker podman nerdctl docker-compose kubectl oc k3s crictl lxc incus multipass npx bunx uvx pipx npm yarn pnpm bundle poetry uv pipenv pdm rye hatch conda mise direnv doppler op dotenv asdf", CARRIER, 1)
   names("curl wget fetch aria2c lynx w3m links http https xh httpie nc ncat netcat socat ftp tftp gh", FETCHER, 1)
   names("cat tac tee base64 base32 xxd openssl uudecode gunzip zcat bzcat xzcat zstdcat rev tr gzip xz bzip2 zstd head tail sort uniq grep egrep fgrep rg pv sponge nl column fold cut less more jq iconv strings", FILTER, 1)
   names("echo printf", QUIET, 1)
@@ -48,7 +48,9 @@ function setUp() {
   names("/etc/ssh /etc/ssl /etc/systemd /etc/pam.d /etc/apt /etc/passwd /etc/shadow /etc/sudoers /etc/fstab /etc/kubernetes /boot/efi /boot/grub", ROOT, 1)
   names("/Users /System /Library /Applications /Volumes /private /private/etc /private/var /private/tmp /cores /opt/homebrew", ROOT, 1)
   REMOVER = "(rmtree|rm_rf|rm_r|rmSync|rmdirSync|rimraf|rimraf[.]sync|removeSync|emptyDirSync|remove_tree|remove_dir_all|RemoveAll|remove_entry_secure|fs[.]rm|promises[.]rm|os[.]remove|os[.]unlink|unlinkSync|unlink)[( ]+"
-  REMOVES = REMOVER "(os[.]path[.]expanduser[( ]+|expanduser[( ]+|pathlib[.]Path[( ]+|Path[( ]+|str[( ]+)*$"
+  WRAPPER = "^((await|new) +|(list|sorted|reversed|set|tuple|str|((os|posix)?[.]?path[.]|File[.])?(expanduser|expand_path|abspath|realpath|normpath|resolve|join)|(pathlib[.])?Path|Pathname([.]new)?|(os[.])?(listdir|scandir|walk)|(fs[.])?(readdirSync|readdir)|(glob[.])?i?glob(Sync|[.]sync)?|Dir[.](glob|children|entries|each_child))[(] *)"
+  HOME_IN_CODE = "^((pathlib[.])?Path[.]home[(][)]|os[.]environ([.]get[(]|\\[).HOME.[])]|os[.]getenv[(].HOME.[)]|process[.]env[.]HOME|(os|require[(].(node:)?os.[)])[.]homedir[(][)]|homedir[(][)]|Dir[.]home|ENV\\[.HOME.\\]|[$]ENV[{].?HOME.?[}])"
+  CWD_IN_CODE = "^((pathlib[.])?Path[.]cwd[(][)]|(os[.])?getcwd[(][)]|process[.]cwd[(][)]|Dir[.]pwd|cwd[(][)])"
   PERSONAL = "^([.]ssh|[.]gnupg|[.]aws|[.]config|[.]kube|[.]local|[.]local/share|[.]password-store|Documents|Desktop|Downloads|Pictures|Music|Movies|Videos|Library|Dropbox|OneDrive)$"
 }
 `

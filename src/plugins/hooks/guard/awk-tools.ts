@@ -4,6 +4,8 @@ export const tools = String.raw`
 function client(prog, a, n, args, stdin,   i, said, k, one, w) {
   judgeWords(args, "")
   said = stdin
+  # A file that this command wrote.
+  for (i = 2; i < n; i++) if (a[i] ~ /^(-f|--file)$/ && absolute(a[i + 1]) in FILE) said = said "\n;" FILE[absolute(a[i + 1])]
   for (i = 2; i <= n; i++) {
     w = a[i]
     if (w ~ /[ ;(]/ || a[i - 1] ~ /^(-[a-zA-Z]*[ceq]|--(command|execute|eval|query))$/) { sub(/^--(command|execute|eval|query)=/, "", w); said = said "\n;" w "\n" }
@@ -15,7 +17,7 @@ function client(prog, a, n, args, stdin,   i, said, k, one, w) {
       judgeWords(prog SEP fieldsOf(substr(said, 1, k - 1)), "")
       said = substr(said, k + 1)
     }
-    return U
+    return args ~ (SEP "--scan" SEP) && args !~ (SEP "--pattern" SEP "[^*]") || args ~ (SEP "[Kk][Ee][Yy][Ss]" SEP "[*]" SEP) ? P_ALL : U
   }
   for (one = said; match(one, /(^|\n)[ \t]*(\\!|[.]shell|[.]system|system )[^\n]*/); one = substr(one, RSTART + RLENGTH)) {
     w = substr(one, RSTART, RLENGTH)
@@ -40,6 +42,7 @@ function statements(prog, said,   k, one) {
     k = index(said, ";")
     if (!k) k = length(said) + 1
     one = substr(said, 1, k - 1)
+    sub(/^ /, "", one)
     if (one ~ /[A-Z]/) judge(prog " @sql" " " one " ;")
     said = substr(said, k + 1)
   }
@@ -53,25 +56,39 @@ function fieldsOf(line) {
 
 # Programs that have a command run by another user, machine or container.
 function carried(prog, a, n, args, stdin,   i, k, cwd, out) {
+  if (prog ~ /^(heroku|fly)$/ && args ~ (SEP "(pg:psql|postgres)" SEP)) return client("psql", a, n, args, stdin)
   judgeWords(args, "")
   if (prog ~ /^(su|runuser|script|nix-shell|vagrant|fly|flyctl|gcloud|scriptreplay|expect|sg|newgrp|heroku|xterm|gnome-terminal|osascript|vim|vi|nvim|emacs|ex|ed|gdb|nodemon|fd|fdfind)$/) {
     for (i = 2; i <= n; i++) {
       if (a[i] ~ /^(-[a-z]*c|--command|--run|-C|-e|-ex|-[xX]|--exec|--exec-batch)$/ && i < n) {
         out = a[i + 1]
-        if (prog ~ /^fd/) execute(drop(args, i), "")
-        else if (prog ~ /^(osascript|expect)$/) inCode("system", "system " out)
+        if (prog ~ /^fd/) execute(drop(args, i) fdFinds(a, i) SEP, "")
+        else if (prog == "osascript") inCode("system", "system " out)
+        else if (prog == "expect") expected(out)
         else if (prog ~ /^(n?vim?|ex)$/) { if (sub(/^:?[a-z%0-9$,. ]*!/, "", out)) scripted(out) }
         else { sub(/^shell /, "", out); scripted(out) }
       } else if (a[i] ~ /^--(command|session-command|run)=/) { out = a[i]; sub(/^[^=]*=/, "", out); scripted(out) }
       else if (prog == "heroku" && a[i] == "run") return run(join(drop(args, i), " "), stdin)
     }
     if (prog == "runuser" && args ~ (SEP "-u" SEP) && (i = operand(a, n, 2, "ugGw")) <= n) return execute(drop(args, i - 1), stdin)
+    if (prog == "expect" && n < 3) expected(stdin)
     if (prog ~ /^(su|runuser)$/ && stdin != "" && n < 4) return scripted(stdin)
     return U
   }
-  if (prog ~ /^(hyperfine|concurrently)$/) { for (i = 2; i <= n; i++) if (index(a[i], " ")) run(a[i], ""); return U }
+  if (prog == "perf") return execute(drop(args, operand(a, n, 3, "eoprCtIDGMxFcmu --event --output --pid --repeat") - 1), stdin)
+  if (prog == "start-stop-daemon") {
+    out = ""
+    for (i = 2; i < n && a[i] != "--"; i++) if (a[i] ~ /^(-[a-zA-Z]*[xa]|--exec|--startas)$/) out = a[i + 1]
+    return out == "" ? "" : execute(out SEP (a[i] == "--" ? drop(args, i) : ""), "")
+  }
+  if (prog ~ /^(hyperfine|concurrently|ansible|pdsh|pssh|clush|salt|watchexec|entr)$/) { for (i = 2; i <= n; i++) if (index(a[i], " ")) run(a[i], ""); return U }
+  if (prog == "tar") {
+    for (i = 2; i <= n; i++) if (match(a[i], /^--(checkpoint-action=exec|to-command|use-compress-program|info-script)=/)) run(substr(a[i], RLENGTH + 1), stdin)
+    return index(stdin, F) ? F : U
+  }
   cwd = CWD
-  if (prog == "ssh") {
+  if (prog ~ /^(ssh|autossh|mosh)$/) {
+    for (i = 2; i <= n; i++) if (match(a[i], /^(-o)?(Proxy|Local|Remote)Command[= ]/)) run(substr(a[i], RLENGTH + 1), "")
     for (i = operand(a, n, 2, "bcDEeFIiJLlmOopQRSWw"); i <= n && a[i] ~ /^-/; i++) ;
     i = operand(a, n, i + 1, "bcDEeFIiJLlmOopQRSWw")
     CWD = HOME
@@ -82,7 +99,7 @@ function carried(prog, a, n, args, stdin,   i, k, cwd, out) {
   }
   # docker exec, docker compose run, kubectl exec … --, npx, poetry run: what stands behind the name.
   for (i = 2; i <= n; i++) if (a[i] ~ /^(exec|dlx|x|shell|--)$/ || (a[i] == "run" && prog !~ /^(npm|yarn|pnpm|bun)$/)) break
-  if (prog ~ /^(npx|bunx|uvx|pipx)$/ && i > n) i = 1
+  if (prog ~ /^(npx|bunx|uvx)$/ || prog == "pipx" && i > n) i = 1
   if (prog ~ /^(npx|npm)$/) for (k = 2; k <= n; k++) if (a[k] ~ /^(-c|--call)$/) return run(a[k + 1], stdin)
   if (prog ~ /^(yarn|pnpm|bun)$/ && i > n && a[2] != "run") i = 1
   if (i > n) return U
@@ -95,12 +112,35 @@ function carried(prog, a, n, args, stdin,   i, k, cwd, out) {
     if (k < n) inContainer(drop(args, k), stdin)
     return U
   }
-  if (prog ~ /^(kubectl|oc|k3s|crictl|lxc|incus)$/) {
+  if (prog ~ /^(kubectl|oc|k3s|crictl|lxc|incus|multipass)$/) {
     for (k = i; k <= n; k++) if (a[k] == "--") { inContainer(drop(args, k), stdin); return U }
     return U
   }
   k = operand(a, n, i + 1, "pncCw --package --env --prefix --workspace")
-  return k > n ? U : execute(drop(args, k - 1), stdin)
+  if (k > n) return U
+  out = a[k]
+  if (prog ~ /x$/) sub(/@[0-9a-z.^~]+$/, "", out)
+  return execute(out SEP drop(args, k), stdin)
+}
+
+# What fd finds: below its second word what is like the first.
+function fdFinds(a, end,   k, words, chosen, start) {
+  words = chosen = 0
+  start = "."
+  for (k = 2; k < end; k++) {
+    if (a[k] ~ /^-[a-zA-Z]*[tedEcjSo]$/) { if (a[k] ~ /[eS]$/) chosen = 1; k++ }
+    else if (a[k] ~ /^-/) continue
+    else if (++words > 1) start = a[k]
+    else if (a[k] !~ /^[.*]*$/) chosen = 1
+  }
+  return start (chosen ? "/found" : "/**")
+}
+
+# What expect starts, and what it types there.
+function expected(script) {
+  gsub(/(^|[\n;{])[ \t]*(spawn|exec|system|send)( +-[a-z]+)*[ \t]/, "\n eval ", script)
+  gsub(/\\[rn]/, "", script)
+  consumed(script)
 }
 
 # A container's own files may go; those of the host that it was given may not.

@@ -1,9 +1,6 @@
 import type { GuardRule } from './rules.ts'
 import { interpreters, recursive } from './rules-words.ts'
 
-const remove =
-  '(rmtree|rm_rf|rm_r|rmSync|rmdirSync|rimraf|removeSync|emptyDirSync|remove_tree|remove_dir_all|RemoveAll|remove_entry_secure|fs[.]rm|promises[.]rm)'
-
 /** Files, disks and the history of a repository. */
 export const fileRules: readonly GuardRule[] = [
   {
@@ -15,10 +12,6 @@ export const fileRules: readonly GuardRule[] = [
       { programs: ['tar'], all: [' --remove-files( |$)', ' @(root|home|project)( |$)'] },
       { programs: ['rsync'], all: [' --del[a-z-]*( |$)', ' @root( |$)'] },
       { programs: ['mv'], all: ['^mv( -[^ ]*)* (/|/[*]|/(etc|usr|bin|lib|boot|var|home|dev|sbin|root|opt|srv)/?[*]?) '] },
-      {
-        programs: interpreters,
-        all: [` @code .*${remove}[( ]+["'](/[*]?|/(etc|usr|var|home|bin|lib|boot|opt|root|srv|dev|sbin)/?[*]?)["']`],
-      },
     ],
     example: [
       'rm -rf /',
@@ -36,14 +29,9 @@ export const fileRules: readonly GuardRule[] = [
       { programs: ['rm', 'shred', 'srm'], all: [' @home( |$)'] },
       { programs: ['find'], all: [' @deletes', ' @home( |$)'] },
       { programs: ['rsync'], all: [' --del[a-z-]*( |$)', ' @home( |$)'] },
+      { programs: ['userdel', 'deluser'], all: [' (-[a-zA-Z]*r[a-zA-Z]*|--remove[a-z-]*)( |$)'] },
       { programs: ['mv'], all: [' @home', ' /dev/null( |$)'] },
       { programs: ['mv'], all: ['^mv( -[^ ]*)* (/(home|Users)/[^/ ]+|/root)/?[*]? [^@]'] },
-      {
-        programs: interpreters,
-        all: [
-          ` @code .*${remove}[( ]+((os[.]path[.])?expanduser[(]["']~/?["'][)]|(pathlib[.])?Path[.]home[(]|(os|require[(].os.[)])[.]homedir[(] *[)] *[,)]|Dir[.]home *[,)]|["']~/?["'])`,
-        ],
-      },
     ],
     example: ['rm -rf ~', 'rm -rf "$HOME"/*', 'rm -rf ~/.ssh', 'cd && rm -rf *'],
     harmless: ['rm -rf ~/project/dist', 'rm -rf ~/.cache/pip', 'rm -rf "~"'],
@@ -52,10 +40,10 @@ export const fileRules: readonly GuardRule[] = [
     id: 'rm-project',
     why: 'It would remove the whole project, a directory above it, or its repository. Name the files that are meant',
     when: [
-      { programs: ['rm', 'srm'], all: [recursive, ' @project( |$)'] },
+      { programs: ['rm', 'srm'], all: [`${recursive}| [^ ]*/[*][*] `, ' @project( |$)'] },
       { programs: ['find'], all: [' @deletes', ' @project( |$)'] },
+      { programs: ['rsync'], all: [' --del[a-z-]*( |$)', ' @project( |$)'], unless: [' --exclude'] },
       { programs: ['mv'], all: [' @project', ' /dev/null( |$)'] },
-      { programs: interpreters, all: [` @code .*${remove}[( ]+["'][.][.]?(/[.][.])*/?["']`] },
     ],
     example: ['rm -rf ..', 'rm -rf *', 'rm -rf .git', 'find . -delete'],
     harmless: ['rm -rf ../other/dist', 'rm -rf dist/*', 'git rm -r --cached .', 'find . -type d -empty -delete'],
@@ -78,7 +66,7 @@ export const fileRules: readonly GuardRule[] = [
       { programs: ['git'], all: ['^git push( |$)', ' @deleting', ' @protected'] },
       { programs: ['git'], all: ['^git push .*--(mirror|prune)( |$)'] },
       { programs: ['gh'], all: ['^gh repo delete( |$)'] },
-      { programs: ['gh'], all: ['^gh api .*(DELETE|force=true)', ' @protected'] },
+      { programs: ['gh', 'curl'], all: ['^(gh api|curl) .*(DELETE|force=true|"force": ?_?true)', ' @protected'] },
     ],
     example: [
       'git push --force origin main',
@@ -123,7 +111,22 @@ export const fileRules: readonly GuardRule[] = [
     when: [
       { programs: ['dd'], all: [' @of=device'] },
       {
-        programs: ['>', 'truncate', 'shred', 'blkdiscard', 'newfs', 'mkfs', 'mkfs.*', 'mke2fs', 'mkswap', 'mkntfs', 'mkdosfs'],
+        programs: [
+          '>',
+          'truncate',
+          'shred',
+          'blkdiscard',
+          'newfs',
+          'newfs_hfs',
+          'newfs_apfs',
+          'mkfs',
+          'mkfs.*',
+          'mke2fs',
+          'mkswap',
+          'mkntfs',
+          'mkdosfs',
+          'pvcreate',
+        ],
         all: [' @device( |$)'],
       },
       { programs: ['cp', 'mv', 'install', 'tee', 'gdd', 'dcfldd', 'ddrescue'], all: [' /dev/[^ ]+( @[^ ]*)*$', '@(of=)?device'] },
@@ -142,10 +145,12 @@ export const fileRules: readonly GuardRule[] = [
       { programs: ['cryptsetup'], all: [' (luksFormat|luksErase|erase|reencrypt)( |$)'] },
       { programs: ['diskutil'], all: ['^diskutil (erase|partition|reformat|zero|random|secureErase|apfs_delete|apfs delete)'] },
       { programs: ['format', 'format.com'], all: [' [a-zA-Z]:'] },
+      { programs: ['fio'], all: [' @filename=device', ' --(rw|readwrite)=[a-z]*(write|rw)'] },
+      { programs: ['bmaptool'], all: [' copy .*@device'] },
       { programs: ['badblocks'], all: [' -[a-z]*w'] },
       { programs: ['pvremove', 'vgremove', 'lvremove'] },
-      { programs: ['zpool', 'zfs'], all: [' (destroy|labelclear)( |$)'] },
-      { programs: ['mdadm'], all: [' --zero-superblock'] },
+      { programs: ['zpool', 'zfs'], all: [' (destroy|labelclear)( |$)| create .* @device'] },
+      { programs: ['mdadm'], all: [' --zero-superblock| (--create|-C) .*@device'] },
       {
         programs: interpreters,
         all: [` @code .*open[( ]+["'](>+|[+]<)?["' ,]*/dev/(sd|hd|vd|nvme|mmcblk|disk|rdisk)[^"']*["'] *, *["'][wra]?b?[w+a]`],

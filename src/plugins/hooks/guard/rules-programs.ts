@@ -21,17 +21,35 @@ export const programRules: readonly GuardRule[] = [
       {
         programs: words('redis-cli valkey-cli keydb-cli'),
         all: [
-          '^[a-z-]+( -[^ ]+( [^- ][^ ]*)?)* ([Ff][Ll][Uu][Ss][Hh]([Aa][Ll][Ll]|[Dd][Bb])|[Ee][Vv][Aa][Ll] .*[Ff][Ll][Uu][Ss][Hh]([Aa][Ll][Ll]|[Dd][Bb]).*)( |$)',
+          '^[a-z-]+( -[^ ]+ ?([^- ][^ ]*)?)* ([Ff][Ll][Uu][Ss][Hh]([Aa][Ll][Ll]|[Dd][Bb])|[Ee][Vv][Aa][Ll] .*[Ff][Ll][Uu][Ss][Hh]([Aa][Ll][Ll]|[Dd][Bb]).*)( |$)',
         ],
       },
-      { programs: ['prisma'], all: [' migrate reset( |$)| db push .*--force-reset'] },
+      { programs: words('redis-cli valkey-cli keydb-cli'), all: [' ([Dd][Ee][Ll]|[Uu][Nn][Ll][Ii][Nn][Kk])( |$)', ' @all'] },
+      { programs: ['etcdctl'], all: [' del( |$)', ' --(prefix|from-key)(=true)?( |$)'] },
+      { programs: ['consul'], all: ['^consul kv delete .*-recurse'] },
+      // An index of Elasticsearch, a database of CouchDB, a collection of Qdrant.
+      {
+        programs: words('curl http xh wget'),
+        all: [
+          ' (-[a-zA-Z]*X ?|--(request|method)[ =])?DELETE( |$)',
+          ' ([a-z]+://)?[^/ ]*((:9200|:5984|elastic|opensearch)[^/ ]*(/_data_stream)?|:6333/collections)/[^/? ]+/?([?][^ ]*)?( |$)',
+        ],
+      },
+      { programs: words('curl http xh'), all: ['/_delete_by_query', 'match_all'] },
+      {
+        programs: words('curl http xh'),
+        all: [':(8086|8123)(/|[?]| |$)', '[Dd][Rr][Oo][Pp][_+ ](DATABASE|database|TABLE|table|MEASUREMENT)'],
+      },
+      { programs: ['bq'], all: ['^bq (.* )?rm .*(-[a-z]*[rdt]|--(recursive|dataset|table))( |$)'] },
+      { programs: words('prisma npm pnpm yarn'), all: [' migrate reset( |$)| db push .*--force-reset'] },
       { programs: words('rails rake'), all: [' db:(drop|reset|purge|migrate:reset|schema:load)(:[a-z]+)?( |$)'] },
       { programs: words('python manage.py django-admin'), all: [' ?manage.py (flush|reset_db)( |$)|^django-admin (flush|reset_db)( |$)'] },
-      { programs: words('php artisan console'), all: [' ?(migrate:(fresh|reset)|db:wipe|doctrine:(database|schema):drop)( |$)'] },
+      { programs: words('php artisan console sail'), all: [' ?(migrate:(fresh|reset)|db:wipe|doctrine:(database|schema):drop)( |$)'] },
       { programs: ['mix'], all: ['^mix ecto[.](drop|reset)( |$)'] },
       { programs: words('sequelize sequelize-cli typeorm'), all: [' (db:drop|schema:drop)( |$)'] },
       { programs: ['knex'], all: [' migrate:rollback .*--all'] },
-      { programs: ['alembic'], all: [' downgrade base( |$)'] },
+      { programs: words('alembic flask'), all: [' downgrade base( |$)'] },
+      { programs: ['dotnet'], all: [' database drop( |$)'] },
       { programs: ['flyway'], all: [' clean( |$)'] },
       { programs: ['liquibase'], all: [' (dropAll|drop-all)( |$)'] },
       { programs: words('diesel sqlx'), all: [' database (reset|drop)( |$)'] },
@@ -62,6 +80,10 @@ export const programRules: readonly GuardRule[] = [
     when: [
       { programs: sqlClients, all: [' @sql (BEGIN )?(TRUNCATE |DELETE FROM )'], unless: [' DELETE FROM .* (WHERE|USING|LIMIT) '] },
       { programs: sqlClients, all: [' @sql (BEGIN )?DELETE FROM .* WHERE (TRUE|1|[0-9]+ ?= ?[0-9]+) *;'] },
+      {
+        programs: words('rails python'),
+        all: [' (runner|shell) (.*[^a-z_])?([A-Z][A-Za-z:]*[.](delete_all|destroy_all)|objects[.]all[(][)][.]delete[(])'],
+      },
     ],
     example: ['psql -c "DELETE FROM users"', 'mysql -e "truncate table orders" shop'],
     harmless: ['psql -c "DELETE FROM users WHERE id = 7"'],
@@ -72,6 +94,7 @@ export const programRules: readonly GuardRule[] = [
     when: [
       { programs: ['kill'], all: ['^kill .* -1( |$)|^kill -- -1( |$)| @all| [^ %]*[*]| [{][0-9]+[.][.]'] },
       { programs: ['kill'], all: ['^kill( .*)? 1( |$)'], unless: [' -(0|l|L)( |$)', ' -[sn] 1 [0-9]'] },
+      { programs: interpreters, all: [' @code .*process_iter[(][^)]*[)] *: *(try *: *)?[a-z_]+[.](kill|terminate)[(]'] },
       { programs: ['killall5', 'slay'] },
       { programs: ['pkill', 'killall', 'skill'], all: [' ([.]|[.][*+]|[\\^]|[$]|[\\^][.]|[.][$]|[\\^][.][*+]|[.][*+][$]|[*])( |$)| $'] },
       { programs: ['pkill', 'killall', 'skill'], all: ['^[a-z]+ (.* )?-[a-zA-Z0-9]*[uU] ?[^ ]+( -[^ ]+)*$'] },
@@ -114,12 +137,13 @@ export const programRules: readonly GuardRule[] = [
         unless: ['^(ls|stat|test|\\[|chmod|chown|mkdir|du|git (rm|check-ignore|ls-files|status|log|mv)) [^@]* @secret'],
       },
       { programs: words('tar cp mv rsync zip 7z scp sftp ln rg ag'), all: [' @state( |$)'] },
-      { programs: words('grep egrep fgrep find'), all: [' @state( |$)', `${recursive}|-exec|--include`] },
+      { programs: words('grep egrep fgrep'), all: [' @state( |$)', `${recursive}|--include`] },
+      { programs: ['find'], all: [' @state( |$)', ' -exec'] },
       {
         programs: ['ps'],
         all: ['^ps ([aefjlmuvwxhrT]*e[aefjlmuvwxhrT]*|.* [ew]*e[ew]*|-[A-Za-z]*E[A-Za-z]*|.* -[A-Za-z]*E[A-Za-z]*)( |$)'],
       },
-      { programs: interpreters, all: [' @code .*([.]instar/config[.]json|INSTAR_TOKEN|/proc/[^/ ]*/environ)'] },
+      { programs: interpreters, all: [' @code .*([.]instar[^a-z]*config[.]json|INSTAR_TOKEN|/proc/[^/ ]*/environ)'] },
     ],
     example: ['cat .instar/config.json', 'echo $INSTAR_TOKEN', 'tr "\\0" "\\n" < /proc/1/environ', 'cp .instar/conf* /tmp', 'ps auxe'],
     harmless: [
@@ -147,11 +171,14 @@ export const programRules: readonly GuardRule[] = [
     why: 'It would run what it fetches, unseen. Fetch it into a file, read it, then run it as a command of its own',
     when: [
       { programs: ['sh'], all: [' @fetched( |$)'] },
+      { programs: words('nc ncat netcat'), all: [' (-[a-zA-Z]*[ec]|--(sh-)?exec)[ =][^ ]*sh(_[^ ]*)?( |$)'] },
+      { programs: ['socat'], all: [' (EXEC|SYSTEM|exec|system):[^ ]*sh'] },
+      { programs: interpreters, all: [' @code .*socket.*(dup2|pty[.]spawn)[( ].*sh'] },
       { programs: words('deno bun node'), all: ['^(deno run|bun|bun run|node|deno) (-[^ ]* )*https?://'] },
       {
         programs: interpreters,
         all: [
-          ` @code .*((exec|eval|Function|vm[.]run[A-Za-z]*|compile|instance_eval|iex|Invoke-Expression)[( ].*(urlopen|urllib|requests[.]get|httpx|fetch[(]|https?[.]get|open-uri|file_get_contents[( ]+["']https?:|LWP|URI[.](open|parse)|Net::HTTP|iwr|irm|Invoke-WebRequest|DownloadString)|(urlopen|requests[.]get|fetch[(]|https?[.]get|iwr|irm|DownloadString).*([^a-zA-Z_.](exec|eval|Function|iex)[( )]|[|] *(iex|Invoke-Expression)))`,
+          ` @code .*((exec|eval|Function|vm[.]run[A-Za-z]*|compile|instance_eval|iex|Invoke-Expression)[( ].*(urlopen|urllib|requests[.]get|httpx|fetch[(]|https?[.]get|open-uri|file_get_contents[( ]+["']https?:|LWP|URI[.](open|parse)|Net::HTTP|iwr|irm|Invoke-WebRequest|DownloadString)|(urlopen|requests[.]get|fetch[(]|https?['")]*[.]get|iwr|irm|DownloadString).*([^a-zA-Z_.](exec|eval|Function|iex)[( )]|[|] *(iex|Invoke-Expression))|LWP.*[^a-zA-Z_]eval[( ]+(get|[$]))`,
         ],
       },
     ],
@@ -170,7 +197,15 @@ export const programRules: readonly GuardRule[] = [
   {
     id: 'hidden-run',
     why: 'It would run a script that nobody can read before it is run. Write it out, then run it',
-    when: [{ programs: ['sh'], all: [' @hidden( |$)'] }],
+    when: [
+      { programs: ['sh'], all: [' @hidden( |$)'] },
+      {
+        programs: interpreters,
+        all: [
+          ' @code (.*[^a-zA-Z_.])?(exec|eval)[( ]+([A-Za-z_.0-9]*[(]|__import__[(].[a-z0-9]+.[)][.])*[a-zA-Z_.0-9]*(b64decode|unhexlify|fromhex|decompress|marshal[.]loads|atob|base64_decode|decode_base64|decode64|Buffer[.]from)',
+        ],
+      },
+    ],
     example: ['base64 -d payload | sh', 'echo "- sr /" | tr a-z b-za | sh'],
     harmless: ['echo aGVsbG8= | base64 -d', 'echo ls | sh'],
   },

@@ -7,6 +7,7 @@ import { judgement } from './awk-judge.ts'
 import { parameters } from './awk-parameters.ts'
 import { parse } from './awk-parse.ts'
 import { programs } from './awk-programs.ts'
+import { removal } from './awk-removal.ts'
 import { execution } from './awk-run.ts'
 import { scripts } from './awk-scripts.ts'
 import { skipping } from './awk-skip.ts'
@@ -67,19 +68,22 @@ exit 2
 
 /** The program of guard.awk, for a session that runs in `cwd`. Runs the same in mawk, gawk, busybox and the awk of the BSDs and macOS. */
 export function guardProgram({ rules, allow, protectedBranches, unjudged }: GuardSettings): (cwd: string) => string {
-  const whens = rules.flatMap(({ id, why, when }) => when.map((each) => ({ id, why, ...each })))
+  const whens = rules.flatMap(({ when }, rule) => when.map((each) => ({ rule, ...each })))
+  const byProgram = new Map<string, number[]>()
+  for (const [place, { programs: names }] of whens.entries())
+    for (const name of names) byProgram.set(name, [...(byProgram.get(name) ?? []), place])
   const lines = [
     `DENY = ${unjudged === 'deny' ? 1 : 0}`,
     ...protectedBranches.map((pattern, place) => `PROTECTED[${place + 1}] = ${quote(`^(${pattern})$`)}`),
     `PROTECTEDS = ${protectedBranches.length}`,
     ...allow.map((pattern, place) => `ALLOW[${place + 1}] = ${quote(pattern)}`),
     `ALLOWS = ${allow.length}`,
-    ...whens.flatMap(({ id, why, programs: names, all = [], unless = [] }, place) => [
-      `ID[${place}] = ${quote(id)}; REASON[${place}] = ${quote(why)}`,
-      ...names.map((name) => `RULES[${quote(name)}] = RULES[${quote(name)}] " ${place}"`),
+    ...rules.map(({ id, why }, rule) => `ID[${rule}] = ${quote(id)}; REASON[${rule}] = ${quote(why)}`),
+    ...[...byProgram].map(([name, places]) => `RULES[${quote(name)}] = "${places.join(' ')}"`),
+    ...whens.flatMap(({ rule, all = [], unless = [] }, place) => [
+      `RULE[${place}] = ${rule}; ALLS[${place}] = ${all.length}${unless.length > 0 ? `; UNLESSES[${place}] = ${unless.length}` : ''}`,
       ...all.map((pattern, nth) => `ALL[${place}, ${nth + 1}] = ${quote(pattern)}`),
       ...unless.map((pattern, nth) => `UNLESS[${place}, ${nth + 1}] = ${quote(pattern)}`),
-      `ALLS[${place}] = ${all.length}; UNLESSES[${place}] = ${unless.length}`,
     ]),
   ]
   const program = [...lines.map((line) => `  ${line}\n`), '}\n', ...parts].join('')
@@ -102,6 +106,7 @@ const parts = [
   git,
   tools,
   code,
+  removal,
   verdict,
 ].map((part) => part.replaceAll(/^ *(?:#.*)?\n?/gm, ''))
 
