@@ -103,15 +103,15 @@ export async function openDockerd(): Promise<Dockerd> {
   }
 }
 
-/** What a daemon leaves mounted: the namespace of the machine's own network, and after a kill more. */
-async function unmount(root: string): Promise<void> {
+/** What a daemon or podman leaves mounted: the namespace of the machine's own network, and after a kill more. */
+export async function unmount(root: string): Promise<void> {
   const points = (await readFile('/proc/mounts', 'utf8')).split('\n').map((row) => row.split(' ')[1] ?? '')
   const left = points.filter((point) => point.startsWith(`${root}/`)).toReversed()
   if (left.length > 0) await execa('umount', ['--lazy', ...left], { reject: false })
 }
 
 /** busybox with a name for each of its commands. */
-async function importSmall(root: string, docker: Dockerd['docker'], image: string): Promise<void> {
+export async function importSmall(root: string, docker: Dockerd['docker'], image: string): Promise<void> {
   const tree = join(root, 'image')
   await Promise.all(['bin', 'tmp', 'etc', 'root', 'usr'].map((name) => mkdir(join(tree, name), { recursive: true })))
   await execa('chmod', ['1777', join(tree, 'tmp')])

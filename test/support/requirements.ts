@@ -9,6 +9,8 @@ const programs = [
   { name: 'git', package: 'git' },
   { name: 'dockerd', package: 'docker.io' },
   { name: 'docker', package: 'docker.io' },
+  { name: 'podman', package: 'podman' },
+  { name: 'catatonit', package: 'catatonit' },
   { name: 'redis-server', package: 'redis-server' },
   { name: 'redis-cli', package: 'redis-tools' },
   { name: 'busybox', package: 'busybox-static' },
