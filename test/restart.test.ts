@@ -109,12 +109,13 @@ describe('a server that is killed', () => {
 
   it('knows when a program began and ended that it could not see', async () => {
     const first = await launch()
-    const { id, startedAt } = await first.spawn('unseen', 'until [ -e out/go ]; do sleep 0.05; done; seq 500; : >out/over; exit 9')
+    const { id, startedAt } = await first.spawn('unseen', 'until [ -e out/go ]; do sleep 0.05; done; seq 500; exit 9')
     first.child.kill('SIGKILL')
     await first.child
     await writeFile(join(project, 'out/go'), '')
-    await until(async () => (await read('over')) !== null, { what: 'the end' })
-    const over = (await stat(join(project, 'out/over'))).mtimeMs
+    const record = join(stateDirectory(project), 'sessions', id, 'exit')
+    await until(() => exists(record), { what: 'the record of the end' })
+    const over = (await stat(record)).mtimeMs
     await until(() => Date.now() - over > 2000, { what: 'the end to be long ago' })
     const second = await launch()
     const session = await until(async () => (await second.sessions()).find((each) => each.endedAt), { what: 'the end to be known' })
@@ -365,7 +366,9 @@ async function checkEnded(server: Running, session: Session, attempt: Attempt, s
   if (attempt.kind === 'killed') expect(session, story).toMatchObject({ status: 'error', exitCode: null, signal: 'SIGKILL' })
   else expect(session, story).toMatchObject({ status: attempt.code === 0 ? 'completed' : 'error', exitCode: attempt.code, signal: null })
   const over = (await stat(join(project, 'out', `${attempt.key}.over`))).mtimeMs
-  expect(Math.abs(Date.parse(session.endedAt!) - over), story).toBeLessThan(1000)
+  // A busy machine lets the shell that has made the file wait before it ends.
+  expect(Date.parse(session.endedAt!) - over, story).toBeGreaterThan(-1000)
+  expect(Date.parse(session.endedAt!) - over, story).toBeLessThan(5000)
   expect(await server.output(session.id, 1000), story).toBe(numbers(attempt.lines))
 }
 

@@ -4,15 +4,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { hostedProject, type Hosted, type HostedProject } from './support/hosted.ts'
 import { hostedPlugins, usePlugins } from './support/hosted-plugins.ts'
 import { absent, installRuntimes } from './support/runtimes.ts'
-import { pass, until } from './support/wait.ts'
+import { until } from './support/wait.ts'
 
-/** Whether a program of the executor has ended with code 3, as its own files say. */
-async function endedThere(project: string): Promise<boolean> {
+/** Whether a program of the executor has ended with that code, as its own files say. */
+async function endedThere(project: string, code: number): Promise<boolean> {
   const names = await readdir(join(project, '.instar/owners'), { recursive: true })
   const texts = await Promise.all(
     names.filter((name) => name.endsWith('/exit')).map((name) => readFile(join(project, '.instar/owners', name), 'utf8')),
   )
-  return texts.some((text) => text.startsWith('3'))
+  return texts.some((text) => text === `${code}\n`)
 }
 
 describe.skipIf(absent !== null)(`the Worker of docs/runtimes.md, on workerd${absent === null ? '' : `: ${absent}`}`, () => {
@@ -49,7 +49,7 @@ describe.skipIf(absent !== null)(`the Worker of docs/runtimes.md, on workerd${ab
     await client.end('purged', { purge: true })
     await client.input('ends', 'before the crash')
     await server.stop('SIGKILL')
-    await until(() => endedThere(project.directory), { what: 'the program to end by itself' })
+    await until(() => endedThere(project.directory, 3), { what: 'the program to end by itself' })
     server = await start()
     expect(await server.client.get('ends')).toMatchObject({ status: 'error', exitCode: 3 })
     expect((await server.client.output('ends')).output).toContain('got before the crash')
@@ -98,8 +98,10 @@ describe.skipIf(absent !== null)(`the Worker of docs/runtimes.md, on workerd${ab
 
   test('knows what happened while nobody asked', async () => {
     await server.client.spawn({ name: 'sleeps', agent: 'shell', prompt: 'sleep 1; exit 5' })
-    await pass(2500)
-    expect(await server.client.get('sleeps')).toMatchObject({ status: 'error', exitCode: 5 })
+    await until(() => endedThere(project.directory, 5), { what: 'the program to end' })
+    // Its end may just be on its way.
+    const ended = await until(async () => (await server.client.get('sleeps')).endedAt && server.client.get('sleeps'), { what: 'the end' })
+    expect(ended).toMatchObject({ status: 'error', exitCode: 5 })
   })
 
   test('an executor that is gone ends nothing', async () => {
