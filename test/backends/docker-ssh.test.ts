@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { backendConformance } from '../../src/conformance.ts'
+import { docker } from '../../src/plugins/backends/docker/docker.ts'
 import { ssh } from '../../src/plugins/backends/ssh/ssh.ts'
+import type { Backend } from '../../src/runtime/backend.ts'
 import { openDockerPlace, type DockerPlace } from '../support/docker.ts'
 import { openDockerd, type Dockerd } from '../support/dockerd.ts'
 import { openSshd, type Sshd } from '../support/sshd.ts'
+import { endServer } from '../support/tmux.ts'
 import { until } from '../support/wait.ts'
 
 let sshd: Sshd
@@ -50,6 +54,30 @@ describe('docker on ssh, beside the contract,', () => {
     await backend.stop(handle, 300)
     await backend.remove(id)
     await backend.close()
+  })
+
+  it('leaves the containers of another machine alone that has a project in the same place', async () => {
+    const home = await realpath(await mkdtemp(join(tmpdir(), 'instar-home-')))
+    const shared = await openSshd({ server: [`SetEnv XDG_STATE_HOME=${home}`] })
+    const on = ssh({ host: 'far', config: shared.config })
+    const factory = docker({ image: dockerd.image, host: dockerd.host, network: 'host', on, roots: [place.directory] })
+    const states = ['one', 'other'].map((name) => join(place.state, name))
+    const [one, other] = states.map((directory) => factory({ directory, socket: place.socket })) as [Backend, Backend]
+    try {
+      for (const each of [one, other]) await each.open(async () => {})
+      await Promise.all([one, other].map((each) => each.environment!()))
+      const id = randomUUID()
+      const handle = await one.start(id, 'mine', { ...command(), argv: ['cat'] })
+      expect(await other.list()).toEqual([])
+      expect(await one.list()).toEqual([{ id, handle }])
+      expect(await place.container(id)).toMatchObject({ State: { Running: true } })
+      await one.stop(handle, 300)
+    } finally {
+      for (const each of [one, other]) await each.close()
+      for (const state of states) await endServer(`${place.socket}-${await readFile(join(state, 'id'), 'utf8')}`)
+      await shared.close()
+      await rm(home, { recursive: true, force: true })
+    }
   })
 
   it.each([

@@ -125,7 +125,7 @@ function dockerBox(place: Place, state: BackendState, options: DockerOptions): B
       if (mount === false) await place.files.create(project.source, {})
       const hidden = [place.path('sessions').replace(/\/sessions$/, ''), ...(state.kept && place.isHere ? [state.kept] : [])]
       const bell = place.isHere ? null : place.path('bell')
-      const around = { server: state.socket, user: owner, hidden, home: place.path('home'), bell, project }
+      const around = { server: place.socket, user: owner, hidden, home: place.path('home'), bell, project }
       const run = runArguments(session, options, around)
       return clientScript({ argv: client, env, name: containerName(session.id), run, owner: ownerOf(session.directory, owner) })
     },
@@ -147,7 +147,7 @@ function dockerBox(place: Place, state: BackendState, options: DockerOptions): B
     },
     async list() {
       // In the words of ps podman has no labels.
-      const ids = lines(await told(['ps', '--all', '--quiet', `--filter=label=${labels.server}=${state.socket}`]))
+      const ids = lines(await told(['ps', '--all', '--quiet', `--filter=label=${labels.server}=${place.socket}`]))
       if (ids.length === 0) return []
       const { code, stdout, stderr } = await ask([
         'inspect',

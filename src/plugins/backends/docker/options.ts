@@ -16,7 +16,7 @@ export interface DockerOptions {
    * false mounts an empty directory, which a hook may fill and which goes with the session.
    */
   readonly mount?: 'read-write' | 'read-only' | false
-  /** The directories that may be mounted, each whole; a session runs in one of them or below. Default: the project's. */
+  /** The directories that may be mounted, each whole; a session runs in one of them or below. Default: the project's, which on another machine is most often not there. */
   readonly roots?: readonly string[]
   readonly mounts?: readonly DockerMount[]
   /** `<uid>[:<gid>]`. Default: who runs the terminals, so that files belong to the same user inside and outside. */

@@ -30,9 +30,13 @@ const ofPodman = 'apt-get install podman catatonit, or see https://podman.io/doc
 const ofDocker = 'apt-get install docker.io, or see https://docs.docker.com/engine/install/'
 
 export const outside = (cwd: string, roots: readonly string[]): InstarError =>
-  new InstarError('invalid_request', `Cannot start a container in ${cwd}: it may only see ${roots.join(', ') || 'no directory'}`, {
-    field: 'cwd',
-  })
+  new InstarError(
+    'invalid_request',
+    `Cannot start a container in ${cwd}: it may only see ${roots.join(', ') || 'no directory'}, the roots of its backend`,
+    {
+      field: 'cwd',
+    },
+  )
 
 export const failed = (problem: string) => new InstarError('backend_failed', `Cannot start a container: ${problem}`)
 const unavailable = (program: string, problem: string) =>
