@@ -277,7 +277,14 @@ describe('the guard', () => {
 })
 
 describe('what it cannot judge', () => {
-  const unknown = ['eval "$(./settings)"', '$(./which-one) --all', 'sh -c "$(cat script)"', 'rm -rf "$(cat list)"', 'cat script | sh']
+  const unknown = [
+    'eval "$(./settings)"',
+    '$(./which-one) --all',
+    'sh -c "$(cat script)"',
+    'rm -rf "$(cat list)"',
+    'cat script | sh',
+    'git clone https://example.com/x && x/install.sh',
+  ]
 
   it.each(unknown)('is told of, and allowed: %s', async (command) => {
     const { bash } = await session()

@@ -23,6 +23,7 @@ function interpreted(prog, a, n, args, stdin,   i, k, code, name, has) {
       if (name ~ /^(awk|gawk|mawk|nawk|sed|gsed)$/) { code = a[i]; has = 1; break }
       if (a[i] == "-") break
       judgeWords(drop(args, i - 1), "")
+      if (a[i] ~ /(^|\/)manage[.]py$/) console("django", a[i + 1], join(drop(args, i + 1), " "), stdin)
       code = content(a[i])
       has = 1
       if (code == U) return U
@@ -39,7 +40,10 @@ function interpreted(prog, a, n, args, stdin,   i, k, code, name, has) {
   inCode(name, code)
   # What it was told to show of its own environment.
   if (code ~ /(console[.][a-z]+|print|JSON[.]stringify|json[.]dumps|puts|^)[( ]*(dict[(])?(process[.]env|os[.]environ|ENV)[ );\n]/) return E
-  if (code ~ /urlopen|requests[.]get|httpx|fetch[(]|https?[.]get|open-uri|LWP|file_get_contents/ || index(stdin, F)) return F
+  if (code ~ /urlopen|requests[.]get|httpx|fetch[(]|https?[.]get|open-uri|LWP|file_get_contents/ || index(stdin, F)) {
+    BROUGHT = 1
+    return F
+  }
   return name ~ /awk|sed/ && stdin != "" ? filtered(name, a, n, args, stdin) : U
 }
 

@@ -31,6 +31,7 @@ function git(a, n, args, stdin,   i, k, verb, alias, dir, old, words, facts, res
       else if (a[k] ~ /^--exec=/) run(substr(a[k], 8), "")
     }
   facts = ""
+  if (verb ~ /^(clone|archive)$/) BROUGHT = 1
   if (verb == "push" || verb == "send-pack") facts = pushed(a, n, i, dir)
   if (verb ~ /^(checkout|switch)$/) checkedOut(a, n, i, dir)
   if (verb ~ /^(branch|update-ref|symbolic-ref)$/) for (k = i + 1; k <= n; k++) if (isProtected(a[k])) facts = facts " @protected"
@@ -104,7 +105,7 @@ function pushed(a, n, i, dir,   k, w, facts, remote, any, forced, lease, deletin
     if (ref ~ /^:./) deleting = 1
     sub(/^.*:/, "", ref)
     if (ref == "HEAD" || ref == "@") ref = branchIn(dir)
-    if (ref == "" || index(ref, U)) facts = facts " @unknown"
+    if (ref == "" || index(ref, U)) facts = facts (mayBeProtected(ref) ? " @unknown" : "")
     else if (isProtected(ref) || ref ~ /[*]/ && ref !~ /^refs\/tags/) facts = facts " @protected"
   }
   if (!any) {
@@ -125,6 +126,19 @@ function isProtected(ref,   i) {
   sub(/^refs\/heads\//, "", ref)
   sub(/^heads\//, "", ref)
   for (i = 1; i <= PROTECTEDS; i++) if (ref ~ PROTECTED[i]) return 1
+  return 0
+}
+
+# Whether a name that is known up to some place may be that of a protected branch.
+function mayBeProtected(ref,   i, fixed, begin) {
+  begin = substr(ref, 1, index(ref, U) - 1)
+  sub(/^refs\/heads\//, "", begin)
+  for (i = 1; i <= PROTECTEDS; i++) {
+    fixed = substr(PROTECTED[i], 3)
+    sub(/([.][*].*)?[)][$]$/, "", fixed)
+    gsub(/[][]/, "", fixed)
+    if (begin == "" || index(fixed, begin) == 1 || PROTECTED[i] ~ /[.][*]/ && index(begin, fixed) == 1) return 1
+  }
   return 0
 }
 

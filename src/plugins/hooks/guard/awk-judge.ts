@@ -105,7 +105,7 @@ function placeOf(w,   p, contents, i) {
   while (sub("/([*][*]?|[!][(][^/]*[)]|[.][*]|[.][?][?]|[.][?][*]|[.][?][?][*]|[.]\\[[^]]*\\]|[.]\\[[^]]*\\][*]|[*][.][*]|" U "|" U "[*])$", "", p)) contents = 1
   if (p == "") p = "/"
   if (p ~ /^[A-Za-z]:[\/\\]*([*][.]?[*]?)?$/) return "root"
-  if (p ~ ("^[" U F H P_ALL "]/*$")) return "unknown"
+  if (p ~ ("^[" U F H P_ALL "](/[.]*)*$")) return "unknown"
   if (index(p, N) == 1) return ""
   if (contents && p ~ /^\/(tmp|var\/tmp|mnt|media|run)$/) return ""
   if (p ~ /^\/(mnt\/[a-z]|[a-zA-Z]|cygdrive\/[a-z]|Volumes\/[^\/]+|media\/[^\/]+(\/[^\/]+)?)$/ && p !~ /[*]/) return "root"

@@ -74,6 +74,8 @@ function program(prog, a, n, args, stdin,   i, out, w, k, list) {
     if (w != stdin) run(w, "")
   }
   if (prog ~ /^(rimraf|trash|del-cli)$/) return execute("rm" SEP "-rf" SEP drop(args, 1), "")
+  if (prog ~ /^(rails|manage[.]py|django-admin)$/) console(prog, a[2], join(drop(args, 2), " "), stdin)
+  if (prog ~ /^(unzip|scp|rsync|sftp|7z|gsutil|aws|s3cmd|rclone)$/) BROUGHT = 1
   if (prog ~ /^(cp|mv|install|ln)$/ && n > 2) placed(a[n - 1], a[n])
   if (prog ~ /^g?make$/ && (stdin != "" || absolute("Makefile") in FILE)) { w = stdin == "" ? FILE[absolute("Makefile")] : stdin; if (index(w, F)) judge("sh @fetched"); gsub(/(^|\n)[^\t\n][^\n]*/, "\n", w); run(w, "") }
   if (prog == "whoami" || prog == "logname" || prog == "id" && n > 1) return (prog == "id" && args !~ (SEP "-[a-z]*n") ? "4242" : "user") "\n"
@@ -94,7 +96,7 @@ function program(prog, a, n, args, stdin,   i, out, w, k, list) {
   if (index(stdin, F)) return F
   w = a[1]
   # A script of the project's own, or one that this command wrote.
-  if (w ~ /\//) { k = absolute(w); if (k in FILE) return scripted(FILE[k]); if (w ~ /^[.\/]/ && !(k in READING) && isIn(k, PROJECT)) return ownScript(k) }
+  if (w ~ /\//) { k = absolute(w); if (k in FILE) return scripted(FILE[k]); if (BROUGHT && !exists(k)) unsure(NEW); if (w ~ /^[.\/]/ && !(k in READING) && isIn(k, PROJECT)) return ownScript(k) }
   return U
 }
 

@@ -42,7 +42,7 @@ function scriptFile(path,   p, text) {
   if (text != U) return scripted(text)
   if (p in READING) return U
   text = readScript(p)
-  if (text == "") { if (index(path, U)) unsure("what is run is not known"); return U }
+  if (text == "") { if (index(path, U)) unsure("what is run is not known"); else if (BROUGHT && !exists(p)) unsure(NEW); return U }
   if (++SCRIPTS > 8) return U
   READING[p] = 1
   foreign(text)

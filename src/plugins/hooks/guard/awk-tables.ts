@@ -19,6 +19,7 @@ function setUp() {
   U = "\001"; F = "\002"; H = "\003"; N = "\004"; E = "\005"; T = "\006"; P_ALL = "\007"
   FIELD = "\034"; ALT = "\035"; SEP = "\036"
   BT = "\140"
+  NEW = "what is run is not there before the command is"
   names("( { [[ if while until for select case", OPENS, 1)
   names("then do else elif fi done esac } ;;", CLOSES, 1)
   prefixes("sudo:ugpCrtTDhU doas:uC env:uC command: builtin: exec:a nohup: time:fo timeout:ks nice:n ionice:cnpPu chrt:TPD taskset: setsid: stdbuf:ioe")

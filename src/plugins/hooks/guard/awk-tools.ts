@@ -84,6 +84,7 @@ function carried(prog, a, n, args, stdin,   i, k, cwd, out) {
   if (prog ~ /^(hyperfine|concurrently|ansible|pdsh|pssh|clush|salt|watchexec|entr)$/) { for (i = 2; i <= n; i++) if (index(a[i], " ")) run(a[i], ""); return U }
   if (prog == "tar") {
     for (i = 2; i <= n; i++) if (match(a[i], /^--(checkpoint-action=exec|to-command|use-compress-program|info-script)=/)) run(substr(a[i], RLENGTH + 1), stdin)
+    if (args ~ (SEP "(-?[a-zA-Z]*x|--extract)")) BROUGHT = 1
     return index(stdin, F) ? F : U
   }
   cwd = CWD
@@ -134,6 +135,12 @@ function fdFinds(a, end,   k, words, chosen, start) {
     else if (a[k] !~ /^[.*]*$/) chosen = 1
   }
   return start (chosen ? "/found" : "/**")
+}
+
+# Consoles of frameworks: code, and statements for the database.
+function console(framework, verb, args, stdin) {
+  if (verb ~ /^(dbshell|dbconsole|db)$/) statements("psql", stdin)
+  if (verb ~ /^(shell|shell_plus|runner|console)$/) inCode(framework == "rails" ? "ruby" : "python", stdin "\n" args)
 }
 
 # What expect starts, and what it types there.

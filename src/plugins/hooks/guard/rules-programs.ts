@@ -26,6 +26,7 @@ export const programRules: readonly GuardRule[] = [
       },
       { programs: words('redis-cli valkey-cli keydb-cli'), all: [' ([Dd][Ee][Ll]|[Uu][Nn][Ll][Ii][Nn][Kk])( |$)', ' @all'] },
       { programs: ['etcdctl'], all: [' del( |$)', ' --(prefix|from-key)(=true)?( |$)'] },
+      { programs: interpreters, all: [' @code .*[.](flush_?all|flush_?db|flushAll|flushDb|dropDatabase|drop_database|drop_all)[(]'] },
       { programs: ['consul'], all: ['^consul kv delete .*-recurse'] },
       // An index of Elasticsearch, a database of CouchDB, a collection of Qdrant.
       {
@@ -81,8 +82,8 @@ export const programRules: readonly GuardRule[] = [
       { programs: sqlClients, all: [' @sql (BEGIN )?(TRUNCATE |DELETE FROM )'], unless: [' DELETE FROM .* (WHERE|USING|LIMIT) '] },
       { programs: sqlClients, all: [' @sql (BEGIN )?DELETE FROM .* WHERE (TRUE|1|[0-9]+ ?= ?[0-9]+) *;'] },
       {
-        programs: words('rails python'),
-        all: [' (runner|shell) (.*[^a-z_])?([A-Z][A-Za-z:]*[.](delete_all|destroy_all)|objects[.]all[(][)][.]delete[(])'],
+        programs: interpreters,
+        all: [' @code (.*[^a-z_])?([A-Z][A-Za-z:]*[.](delete_all|destroy_all)|objects[.]all[(][)][.]delete[(])'],
       },
     ],
     example: ['psql -c "DELETE FROM users"', 'mysql -e "truncate table orders" shop'],
@@ -139,6 +140,7 @@ export const programRules: readonly GuardRule[] = [
       { programs: words('tar cp mv rsync zip 7z scp sftp ln rg ag'), all: [' @state( |$)'] },
       { programs: words('grep egrep fgrep'), all: [' @state( |$)', `${recursive}|--include`] },
       { programs: ['find'], all: [' @state( |$)', ' -exec'] },
+      { programs: ['git'], all: ['^git add .*(-f|--force) ', ' @state( |$)'] },
       {
         programs: ['ps'],
         all: ['^ps ([aefjlmuvwxhrT]*e[aefjlmuvwxhrT]*|.* [ew]*e[ew]*|-[A-Za-z]*E[A-Za-z]*|.* -[A-Za-z]*E[A-Za-z]*)( |$)'],
@@ -173,6 +175,12 @@ export const programRules: readonly GuardRule[] = [
       { programs: ['sh'], all: [' @fetched( |$)'] },
       { programs: words('nc ncat netcat'), all: [' (-[a-zA-Z]*[ec]|--(sh-)?exec)[ =][^ ]*sh(_[^ ]*)?( |$)'] },
       { programs: ['socat'], all: [' (EXEC|SYSTEM|exec|system):[^ ]*sh'] },
+      {
+        programs: interpreters,
+        all: [
+          ' @code .*(urlopen|requests[.]get|fetch[(]).*(subprocess|os[.]system|popen|exec(File)?Sync|spawn)[^)]*["\'](/[a-z/]*)?(ba|z|da)?sh["\' ]',
+        ],
+      },
       { programs: interpreters, all: [' @code .*socket.*(dup2|pty[.]spawn)[( ].*sh'] },
       { programs: words('deno bun node'), all: ['^(deno run|bun|bun run|node|deno) (-[^ ]* )*https?://'] },
       {
