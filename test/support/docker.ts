@@ -48,9 +48,12 @@ export async function openDockerPlace(
       return (await ask('exec', found, 'sh', '-c', script, 'sh', ...pids)).split('\n').filter((pid) => pid !== '')
     },
     async cleanup() {
-      const left = await containers()
-      if (left.length > 0) await ask('rm', '--force', '--volumes', ...left)
-      await place.cleanup()
+      try {
+        const left = await containers()
+        if (left.length > 0) await ask('rm', '--force', '--volumes', ...left)
+      } finally {
+        await place.cleanup()
+      }
     },
   }
 }
