@@ -2,12 +2,14 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
+import * as v from 'valibot'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { cli as cliFile } from './support/cli.ts'
 import { stateDirectory } from '../src/entry/settings.ts'
 import { remote } from '../src/plugins/backends/remote/remote.ts'
 import { tmux } from '../src/plugins/backends/tmux/tmux.ts'
 import type { Message } from '../src/runtime/agent.ts'
+import { defineHook, type HookPlace } from '../src/runtime/hook.ts'
 import type { Prompt, Session } from '../src/runtime/types.ts'
 import { claudeApp, type ClaudeApp } from './support/claude.ts'
 import { openRemotePlace, type RemotePlace } from './support/executor.ts'
@@ -23,6 +25,21 @@ describe('a server whose sessions run on an executor', () => {
   let app: ScriptedApp
   const environment = { EXECUTOR_SECRET: 'not-for-sessions', HOME: '/home-of-the-executor' }
   const start = async () => void (executor = await host.executor('node', { port: Number(new URL(executor.url).port), environment }))
+  let onMade = async () => {}
+  const run = async (place: HookPlace, ...argv: [string, ...string[]]) => expect(await place.run(argv)).toMatchObject({ code: 0 })
+  /** Makes a directory over there, and fails. */
+  const fails = defineHook<{ directory: string }, string>({
+    name: 'fails',
+    options: v.object({ directory: v.string() }),
+    async launch(launch, next, { options, place, keep }) {
+      if (!options) return next(launch)
+      await keep(options.directory)
+      await run(place, 'mkdir', options.directory)
+      await onMade()
+      throw new Error('as it was told to')
+    },
+    undo: (directory, place) => run(place, 'rm', '-rf', directory),
+  })
 
   beforeAll(async () => {
     host = await hostedProject()
@@ -30,6 +47,7 @@ describe('a server whose sessions run on an executor', () => {
     app = await scriptedApp({
       backends: { there: remote({ url: executor.url, token: executor.token, patienceMs: 20_000 }), local: tmux() },
       limits: { maxSessions: 500 },
+      hooks: [fails],
     })
   })
   afterAll(async () => {
@@ -142,6 +160,27 @@ describe('a server whose sessions run on an executor', () => {
     expect(await app.reaches('outlives', 'error')).toMatchObject({ exitCode: 5 })
     expect(await output('outlives')).toBe('hello\nhello')
   })
+
+  it.each(['goes on', 'is another then'])(
+    'undoes what a hook made there, when the executor died before it could, and the server %s',
+    async (what) => {
+      const directory = join(host.directory, `made-${what === 'goes on'}`)
+      const isThere = async () => (await stat(directory).catch(() => null)) !== null
+      onMade = async () => {
+        expect(await isThere()).toBe(true)
+        await executor.stop('SIGKILL')
+      }
+      const name = 'made-in-vain'
+      const request = { name, prompt: 'true', agent: 'shell', hooks: { fails: { directory } } }
+      expect(await app.call('POST', '/sessions/spawn', request)).toMatchObject({ status: 422, body: { error: { code: 'hook_failed' } } })
+      expect(await app.session(name)).toMatchObject({ status: 'error', reason: expect.stringContaining('as it was told to') })
+      if (what === 'is another then') await app.restart()
+      expect(await isThere()).toBe(true)
+      await start()
+      await until(async () => !(await isThere()), { what: 'the undoing' })
+      expect(await app.session(name)).toMatchObject({ status: 'error' })
+    },
+  )
 
   it.each(['is asked', 'makes its files', 'has started it'])(
     'starts it once, or not at all, when the executor is killed as it %s',

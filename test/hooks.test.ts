@@ -290,7 +290,7 @@ describe('what a hook has made', () => {
     expect(status).toBe(422)
     expect(live).toContain(`s${runs}`)
     expect(body.error.data).toEqual({ hook: 'middle' })
-    expect(told.filter((each) => each.includes('undoes'))).toEqual(['outer undoes {"made":"outer"}'])
+    expect(told.filter((each) => each.includes('undoes'))).toEqual(undone)
     await isGone(`s${runs}`)
   })
 

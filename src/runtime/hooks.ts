@@ -12,8 +12,8 @@ import type { Handle, HookOptions, HookRecord, Launch, Session, SessionRecord } 
  *
  *   outermost ─ launch ▸ next ─ … ─ innermost ─ launch ▸ start ─▶ Handle
  *
- * When one throws, or a later step does, the program is ended, and then each that had kept something undoes it, innermost first. An error of a hook's own
- * names it; an error from further in passes through as it is.
+ * When one throws, or a later step does, the launch has failed; whoever asked for it ends the program, and then has `undo` undo what each had kept,
+ * innermost first. An error of a hook's own names it; an error from further in passes through as it is.
  */
 export interface Hooks {
   /** What each hook is told of a spawn; `invalid_request` names the option that is wrong. Hooks that are left out are not in it. */
@@ -21,8 +21,8 @@ export interface Hooks {
   /** What a child gets of what was said of its parent. */
   passOn(options: HookOptions): HookOptions
   launch(chosen: readonly Chosen[], launching: Launching): Promise<Handle>
-  /** Undoes what is kept of a launch that came to nothing. */
-  undo(record: SessionRecord): Promise<void>
+  /** Undoes what is kept of a launch that came to nothing. Resolves to what cannot be undone now, which the log tells of. */
+  undo(record: SessionRecord, redact?: Redactor): Promise<readonly HookRecord[]>
   /** The session's own working copy; null when it has none. */
   copyOf(record: SessionRecord): Copy | null
 }
@@ -43,8 +43,6 @@ export interface Launching {
   /** Notes what became of a hook; resolves when that is safe. */
   note(record: HookRecord): Promise<void>
   start(launch: Launch): Promise<Handle>
-  /** Takes back what `start` did. Idempotent. */
-  unstart(): Promise<void>
 }
 
 export interface Copy {
@@ -145,22 +143,26 @@ export function createHooks({ hooks, backends, directory, environment, log, time
       isOver = true
       clock.stop()
       const passed = await failureOf(began.inner)
-      await around.unstart()
-      await undo(hook, kept, around)
       // It may still be making what it had announced.
-      if (clock.signal.aborted && running) void running.catch(() => {}).then(() => undo(hook, kept, around))
+      if (clock.signal.aborted && running) void running.catch(() => {}).then(() => isUndone(hook, kept, around))
       throw passed && passed.error === error ? error : ownError(hook.name, error, around)
     }
   }
 
-  async function undo(hook: Hook | undefined, kept: unknown, { session, redact }: Pick<Launching, 'session' | 'redact'>): Promise<void> {
-    if (kept === null || !hook?.undo) return
+  async function isUndone(
+    hook: Hook | undefined,
+    kept: unknown,
+    { session, redact }: Pick<Launching, 'session' | 'redact'>,
+  ): Promise<boolean> {
+    if (kept === null || !hook?.undo) return true
     const clock = createClock(hook.timeoutMs ?? timeoutMs, 'it takes too long')
     try {
       clock.go()
       await Promise.race([hook.undo(kept, placeOf(session)), clock.over])
+      return true
     } catch (error) {
       log('a hook could not undo what it made', { hook: hook.name, id: session.id, error: redact(String(error)) })
+      return false
     } finally {
       clock.stop()
     }
@@ -185,8 +187,12 @@ export function createHooks({ hooks, backends, directory, environment, log, time
         Object.entries(options).map(([name, said]) => [name, said === false ? said : (hookOf(name)?.passOn?.(said) ?? said)]),
       ),
     launch: (chosen, launching) => fold(chosen, launching),
-    async undo({ session, hooks: records }) {
-      for (const { name, kept } of records.toReversed()) await undo(hookOf(name), kept, { session, redact: redactor(environment) })
+    async undo({ session, hooks: records }, redact = redactor(environment)) {
+      const place = ({ name }: HookRecord) => hooks.findIndex((hook) => hook.name === name)
+      const left: HookRecord[] = []
+      for (const record of records.toSorted((a, b) => place(b) - place(a)))
+        if (!(await isUndone(hookOf(record.name), record.kept, { session, redact }))) left.unshift(record)
+      return left
     },
     copyOf({ session, hooks: records }) {
       for (const { name, kept } of records) {

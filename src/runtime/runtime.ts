@@ -106,7 +106,7 @@ export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
   const byName = createLock()
   const log = options.log ?? (() => {})
   const hooks = createHooks({ hooks: options.hooks ?? [], backends, directory: options.cwd, environment: options.environment, log })
-  const supervisor = await supervise({ backends, agents, store, limits, abandoned: hooks.undo, now, log })
+  const supervisor = await supervise({ backends, agents, store, limits, undo: hooks.undo, now, log })
 
   const { reach } = supervisor
   const { shown } = reach

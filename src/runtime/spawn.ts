@@ -1,7 +1,7 @@
 import type { Agent } from './agent.ts'
 import type { Backend } from './backend.ts'
 import type { Limits } from './config.ts'
-import { InstarError } from './error.ts'
+import { InstarError, stateOf } from './error.ts'
 import type { Hooks } from './hooks.ts'
 import { acceptedSession, choose, conversationOf, digestOf, firstRecord, inheritance, launchOf } from './launch.ts'
 import type { UsageLimits } from './limits.ts'
@@ -99,6 +99,7 @@ export function createSpawner(options: SpawnerOptions): (request: SpawnRequest, 
     const launch = launchOf(request, chosen, agent, { environment, allowedEnvironment, elsewhere, resume, access })
     // Until a hook keeps something, or the program is about to start, nothing would be left to remember.
     store.hold(firstRecord(session, launch, { ...inherited, options: said }))
+    const redact = redactor(environment, access, launch.env)
     let made: Handle | null = null
 
     async function start(given: Launch): Promise<Handle> {
@@ -114,9 +115,7 @@ export function createSpawner(options: SpawnerOptions): (request: SpawnRequest, 
 
     async function unstart(): Promise<void> {
       if (!made) return
-      const handle = made
-      made = null
-      await backend.stop(handle, limits.graceMs).catch(() => {})
+      await backend.stop(made, limits.graceMs).catch(() => {})
       await backend.remove(id).catch(() => {})
     }
 
@@ -127,9 +126,8 @@ export function createSpawner(options: SpawnerOptions): (request: SpawnRequest, 
         before: before?.hooks ?? [],
         reads: agent.context ?? { files: [], imports: false },
         runsGuards: agent.runsGuards === true,
-        redact: redactor(environment, access, launch.env),
+        redact,
         start,
-        unstart,
         note: (record) => store.put(noted(store.get(id)!, record, now())),
       })
       const record = store.get(id)!
@@ -139,7 +137,11 @@ export function createSpawner(options: SpawnerOptions): (request: SpawnRequest, 
       return store.get(id)!.session
     } catch (error) {
       await unstart()
-      await store.remove(id).catch(() => {})
+      const record = store.get(id)!
+      const left = await hooks.undo(record, redact)
+      // Of what cannot be undone its place is lost: the supervisor has that undone when it is found.
+      if (left.length > 0) supervisor.fail({ ...record, hooks: left }, `it was not started: ${stateOf(error)}`)
+      else await store.remove(id).catch(() => {})
       throw error
     }
   }

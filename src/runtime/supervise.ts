@@ -2,11 +2,13 @@ import type { Agent } from './agent.ts'
 import { createBus, type Bus } from './bus.ts'
 import type { Limits } from './config.ts'
 import { createDialogs, type Dialogs } from './dialogs.ts'
+import type { Hooks } from './hooks.ts'
 import { createReach, type Reach } from './reach.ts'
 import { createRegistries } from './registries.ts'
 import { advance, ending, isEnded, type Observation } from './session.ts'
 import type { Store } from './store.ts'
 import { createTranscripts, type Transcripts } from './transcripts.ts'
+import { createUnmade } from './unmade.ts'
 import type { Backend, Health } from './backend.ts'
 import type { Conversation, Event, Report, Session, SessionRecord, Sight, Signal } from './types.ts'
 
@@ -40,15 +42,23 @@ export interface SupervisorOptions {
   readonly agents: Readonly<Record<string, Agent>>
   readonly store: Store
   readonly limits: Limits
-  /** Told of a session that an earlier server was only about to start. */
-  readonly abandoned?: (record: SessionRecord) => Promise<void>
+  /** Undoes what hooks made for a session that never began; see `Hooks.undo`. */
+  readonly undo?: Hooks['undo']
   readonly now: () => Date
   readonly log: (message: string, data?: Record<string, unknown>) => void
 }
 
 const recoverAgainMs = 5000
 
-export async function supervise({ backends, agents, store, limits, abandoned, now, log }: SupervisorOptions): Promise<Supervisor> {
+export async function supervise({
+  backends,
+  agents,
+  store,
+  limits,
+  undo = async () => [],
+  now,
+  log,
+}: SupervisorOptions): Promise<Supervisor> {
   const changes = createBus<Change>()
   const reach = createReach({ backends, now, log })
   const timers = new Set<ReturnType<typeof setTimeout>>()
@@ -163,12 +173,7 @@ export async function supervise({ backends, agents, store, limits, abandoned, no
     return run
   }
 
-  /** Ends a session that never began. What its hooks made is undone first, which may take its time and holds up no other. */
-  function forsake(record: SessionRecord): void {
-    const end = () => fail({ ...record, hooks: [] }, 'the server stopped before it was started')
-    if (!abandoned || record.hooks.length === 0) return end()
-    abandoned(record).catch(problem('what its hooks made is not undone', record.session.id)).finally(end)
-  }
+  const unmade = createUnmade({ store, undo, save, fail })
 
   // ---- taking over after a restart -----------------------------------------------------------------------------------
 
@@ -197,7 +202,7 @@ export async function supervise({ backends, agents, store, limits, abandoned, no
       for (const record of live.filter(({ handle }) => handle === null)) {
         const sighting = sightings.get(record.session.id)
         if (!sighting) {
-          forsake(record)
+          unmade.forsake(record)
           continue
         }
         save({ ...record, handle: sighting.handle, session: { ...record.session, attach: backend.attach(sighting.handle) } })
@@ -205,6 +210,7 @@ export async function supervise({ backends, agents, store, limits, abandoned, no
         dialogs.expect(record.session.id)
       }
       recovery.set(name, 'done')
+      unmade.found(name)
     } catch (error) {
       if (obstacles.get(name) !== String(error)) log('a backend cannot be asked for its sessions', { backend: name, error: String(error) })
       obstacles.set(name, String(error))
@@ -222,6 +228,7 @@ export async function supervise({ backends, agents, store, limits, abandoned, no
     const state = recovery.get(name)
     if (!health.ok || !wasLost || state === undefined) return
     if (state !== 'done') return state()
+    unmade.found(name)
     for (const { session, handle, stopping } of store.all()) {
       if (session.backend !== name || isEnded(session.status) || stopping === null || !handle) continue
       backend.stop(handle, limits.graceMs).catch(problem('a session does not end', session.id))
