@@ -39,7 +39,8 @@ export async function opencodeApp(
   const app = await testApp({
     ...more,
     agents: {
-      opencode: opencode({ program: program(), model: 'stand-in/one', ...options }),
+      // It unpacks libraries into what is temporary, and leaves them there.
+      opencode: opencode({ program: program(), model: 'stand-in/one', ...options, env: { TMPDIR: home, ...options.env } }),
       shell: shell(),
     },
     limits: { graceMs: 3000 },
