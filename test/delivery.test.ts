@@ -224,6 +224,17 @@ describe('what a person has left in the composer', () => {
     expect((await app.send(name, { text: 'x' })).status).toBe(409)
   })
 
+  test('of what was typed by us may still go by itself, as on a screen that is being drawn after an interrupt', async () => {
+    const name = await idle()
+    await app.send(name, { text: 'take [swallow 9] this' })
+    const next = app.send(name, { text: 'and now this' })
+    // Later than it looks for the first time.
+    await pass(200)
+    await press(name, 'C-u')
+    expect((await next).body.stage).toMatch(/submitted|started/)
+    expect(await since(name)).toEqual(['and now this'])
+  })
+
   test('does not keep the session from taking keys', async () => {
     const name = await idle()
     await press(name, '-l', 'half')

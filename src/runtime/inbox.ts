@@ -88,9 +88,11 @@ export function createInbox({ store, agents, backendOf, supervisor, now, log }: 
     const { draft, erase } = agentOf(record)
     if (!draft) return
     let found = await draftOf(record, draft)
-    // A screen can be seen in the middle of being drawn, or before what was just taken is gone from it.
-    const isPassing = () =>
-      found === null || (found.trim() !== '' && store.get(id)?.session.status === 'running' && isOwn(store.get(id)!, found))
+    const now = () => store.get(id) ?? record
+    const isIdle = () => now().session.status === 'idle'
+    const isOurs = (text: string) => text.trim() !== '' && isOwn(now(), text)
+    // A screen can be seen in the middle of being drawn, or before what was just taken, or stopped, is gone from it.
+    const isPassing = () => found === null || (isOurs(found) && !(erase && isIdle()))
     for (const began = Date.now(); isPassing() && Date.now() - began < composerTimeoutMs; found = await draftOf(record, draft))
       await new Promise((resolve) => setTimeout(resolve, lookAgainMs))
     if (found === null)
@@ -98,7 +100,7 @@ export function createInbox({ store, agents, backendOf, supervisor, now, log }: 
         waiting: null,
       })
     if (found.trim() === '') return
-    if (erase && store.get(id)?.session.status === 'idle' && isOwn(store.get(id)!, found)) return send(record, erase)
+    if (erase && isIdle() && isOurs(found)) return send(record, erase)
     throw new InstarError('composer_in_use', `Cannot send to session "${name}": a person has left a text in its composer`, { draft: found })
   }
 
