@@ -144,12 +144,12 @@ export function createHooks({ hooks, backends, directory, environment, log, time
       clock.stop()
       const passed = await failureOf(began.inner)
       // It may still be making what it had announced.
-      if (clock.signal.aborted && running) void running.catch(() => {}).then(() => isUndone(hook, kept, around))
+      if (clock.signal.aborted && running) void running.catch(() => {}).then(() => tryUndo(hook, kept, around))
       throw passed && passed.error === error ? error : ownError(hook.name, error, around)
     }
   }
 
-  async function isUndone(
+  async function tryUndo(
     hook: Hook | undefined,
     kept: unknown,
     { session, redact }: Pick<Launching, 'session' | 'redact'>,
@@ -191,7 +191,7 @@ export function createHooks({ hooks, backends, directory, environment, log, time
       const place = ({ name }: HookRecord) => hooks.findIndex((hook) => hook.name === name)
       const left: HookRecord[] = []
       for (const record of records.toSorted((a, b) => place(b) - place(a)))
-        if (!(await isUndone(hookOf(record.name), record.kept, { session, redact }))) left.unshift(record)
+        if (!(await tryUndo(hookOf(record.name), record.kept, { session, redact }))) left.unshift(record)
       return left
     },
     copyOf({ session, hooks: records }) {
