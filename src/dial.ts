@@ -74,7 +74,9 @@ export function dial({ url, token, executor, told, fetch: send = fetch }: DialOp
 
   async function carryOut(call: Extract<Call, { type: 'ask' }>, signal: AbortSignal): Promise<void> {
     const at = `${url}/${call.id}`
-    const body = call.isLarge ? await bytesAt(at, signal) : call.body
+    const large = call.isLarge ? await surely(signal, () => send(at, { headers, signal })) : null
+    if (large && isNotAwaited(large)) return
+    const body = large ? new Uint8Array(await large.arrayBuffer()) : call.body
     const request = new Request(`http://localhost${call.path}`, { method: call.method, headers: call.headers, body, signal })
     const response = await executor.fetch(request)
     const given = JSON.stringify({ status: response.status, headers: Object.fromEntries(response.headers) })
@@ -88,12 +90,7 @@ export function dial({ url, token, executor, told, fetch: send = fetch }: DialOp
         }),
       )
     let number = 0
-    for await (const { bytes, isLast } of partsOf(response, signal)) await post(number++, bytes, isLast)
-  }
-
-  async function bytesAt(at: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    const response = await surely(signal, () => send(at, { headers, signal }))
-    return new Uint8Array(await response.arrayBuffer())
+    for await (const { bytes, isLast } of partsOf(response, signal)) if (isNotAwaited(await post(number++, bytes, isLast))) return
   }
 
   /** Sends again what may not have come: parts have numbers, and one that came twice is taken once. */
@@ -104,7 +101,7 @@ export function dial({ url, token, executor, told, fetch: send = fetch }: DialOp
         if (tried === tries) throw error
         return null
       })
-      if (response?.ok) return response
+      if (response && (response.ok || isNotAwaited(response))) return response
       if (response && response.status < 500) throw new Error(`HTTP ${response.status}`)
       if (tried === tries) throw new Error(`HTTP ${response?.status}`)
     }
@@ -117,11 +114,13 @@ export function dial({ url, token, executor, told, fetch: send = fetch }: DialOp
       if (known === null) failures = problem === replaced ? backoffMs.length : 0
       tell(problem)
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, backoffMs[Math.min(failures, backoffMs.length - 1)])
-        closing.signal.addEventListener('abort', () => {
+        const over = () => {
           clearTimeout(timer)
+          closing.signal.removeEventListener('abort', over)
           resolve()
-        })
+        }
+        const timer = setTimeout(over, backoffMs[Math.min(failures, backoffMs.length - 1)])
+        closing.signal.addEventListener('abort', over)
       })
     }
   }
@@ -129,6 +128,9 @@ export function dial({ url, token, executor, told, fetch: send = fetch }: DialOp
 
   return () => closing.abort()
 }
+
+/** Its call was given up; or the last part of its answer has come, and only the word of that was lost. */
+const isNotAwaited = ({ status }: Response): boolean => status === 404
 
 interface Part {
   readonly bytes: Uint8Array<ArrayBuffer>
